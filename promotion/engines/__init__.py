@@ -1,0 +1,8 @@
+"""What deploys a branch; one module a kind, all in one explicit dict."""
+
+from __future__ import annotations
+
+from promotion.engines import directory
+from promotion.engines.contract import Engine
+
+ENGINES: dict[str, Engine] = {"directory": directory}

@@ -1,0 +1,244 @@
+"""Frozen values that everyone shares; must not do I/O, read a clock or decide anything.
+
+Object ids are 40 hex digits (`str`), paths inside Git are `bytes`, times are timezone-aware UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal
+
+VerdictWord = Literal["pass", "wait", "block"]
+PlanWord = Literal["pass", "wait", "block", "conflict", "nothing"]
+OutcomeWord = Literal["promoted", "rolled-back", "absorbed", "nothing", "waiting", "refused", "conflict", "contended"]
+VerificationWord = Literal["pending", "verified", "failed", "timed-out"]
+
+
+class Health(StrEnum):
+    """What an environment or a check says of itself; only `HEALTHY` ever lets anything pass."""
+
+    HEALTHY = "healthy"
+    PROGRESSING = "progressing"
+    DEGRADED = "degraded"
+    SUSPENDED = "suspended"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+# --- configuration -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One engine, check or gate as configured: its kind and its settings, as written and schema-checked."""
+
+    type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """How a promotion is watched after its push."""
+
+    within: timedelta = timedelta(minutes=15)
+    grace: timedelta = timedelta(0)
+    on_failure: Literal["none", "hold"] = "none"
+    on_timeout: Literal["none", "hold"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When hops into an environment are attempted: five cron fields, in a zone of the IANA database."""
+
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One stage of one application, with every placeholder filled in."""
+
+    name: str
+    branch: str
+    source: str | None = None
+    """The environment named by `from`; None for a root."""
+    auto: bool = True
+    engine: Spec = field(default_factory=lambda: Spec("directory"))
+    health: tuple[Spec, ...] = ()
+    """Empty means `health: none`, which is never healthy (S3)."""
+    gates: tuple[Spec, ...] = ()
+    protect: tuple[str, ...] = ()
+    verify: Verify = field(default_factory=Verify)
+    dwell: timedelta = timedelta(0)
+    schedule: Schedule | None = None
+    deciding: Mapping[str, Any] = field(default_factory=dict)
+    """The explicitly written keys that decide what may land (section 6, plan_id), as JSON values."""
+
+    @property
+    def ref(self) -> str:
+        return f"refs/heads/{self.branch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What is promoted as a unit: here, one environment repository."""
+
+    name: str
+    repository: str
+    """A URL or an absolute path, ready for Git."""
+    ledger: str
+    """The full name of the ledger's ref."""
+    environments: tuple[Environment, ...]
+    """Sources come before what takes commits from them."""
+    in_force: Mapping[str, Any] = field(default_factory=dict)
+    """The part of the file that decides, as one JSON document: what a `configured` event records (S14)."""
+    heartbeat: timedelta = timedelta(minutes=10)
+
+    def environment(self, name: str) -> Environment:
+        return next(e for e in self.environments if e.name == name)
+
+    def targets_of(self, name: str) -> tuple[Environment, ...]:
+        return tuple(e for e in self.environments if e.source == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A whole environments.yaml."""
+
+    path: Path
+    applications: tuple[Application, ...]
+    heartbeat: timedelta = timedelta(minutes=10)
+
+
+# --- the world, as read --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One answer of a check."""
+
+    health: Health
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One reading of an environment. `revision` is the deployed commit, None when nothing is deployed."""
+
+    revision: str | None
+    health: Health
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a check or an engine is asked about."""
+
+    application: str
+    environment: str
+    revision: str | None
+
+
+# --- Git -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a tree: a mode (0o100644, 0o100755, 0o120000, 0o160000, and 0o40000 for a tree) and an object id."""
+
+    mode: int
+    oid: str
+
+    @property
+    def is_file(self) -> bool:
+        return self.mode in (0o100644, 0o100755)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    oid: str
+    tree: str
+    parents: tuple[str, ...]
+    author: Person
+    committer: Person
+    at: datetime
+    """The committer's time."""
+    message: str
+
+    @property
+    def subject(self) -> str:
+        return self.message.split("\n", 1)[0]
+
+    @property
+    def trailers(self) -> Mapping[str, str]:
+        """The `Key: value` lines of the last paragraph; the last of equal keys counts."""
+        last = self.message.rstrip().rsplit("\n\n", 1)[-1] if "\n\n" in self.message.rstrip() else ""
+        return {m[1]: m[2].strip() for line in last.splitlines() if (m := re.match(r"([A-Za-z][A-Za-z-]*): (.*)", line))}
+
+
+# --- decisions -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer of one gate about one candidate, with its reason always, and `until` when a wait's end is known."""
+
+    gate: str
+    verdict: VerdictWord
+    reason: str
+    until: datetime | None = None
+
+
+# --- small words for people ----------------------------------------------------------------------------------------
+
+_DURATION = re.compile(r"(\d+)(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> timedelta:
+    """`90s`, `15m`, `2h`, `3d` (and sums such as `1h30m`) as a timedelta. Raises ValueError on anything else."""
+    if not re.fullmatch(r"(\d{1,9}[smhd])+", text):
+        raise ValueError(f"not a duration: {text!r} (write 90s, 15m, 2h or 3d)")
+    return timedelta(seconds=sum(int(n) * _SECONDS[unit] for n, unit in _DURATION.findall(text)))
+
+
+def span(delta: timedelta) -> str:
+    """A timedelta for people, two units at most: `45s`, `1h52m`, `3d2h`."""
+    left, parts = max(0, int(delta.total_seconds())), []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= size and len(parts) < 2:
+            parts.append(f"{left // size}{unit}")
+            left %= size
+    return "".join(parts) or "0s"
+
+
+def short(oid: str | None) -> str:
+    """The seven digits people are shown."""
+    return oid[:7] if oid else "-"
+
+
+def shown(path: bytes) -> str:
+    """A path inside Git for people and JSON, whatever bytes it has."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def iso(at: datetime) -> str:
+    """An instant as the ledger and JSON spell it: UTC, seconds and a Z when whole, microseconds otherwise."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def instant(text: str) -> datetime:
+    """Reads what `iso` wrote."""
+    return datetime.fromisoformat(text)
