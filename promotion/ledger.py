@@ -1,0 +1,73 @@
+"""The append-only event log of an application: a branch whose commits are events and whose tree is the folded state.
+
+Writes objects only; whether a chain of events becomes the ledger is decided by the push that carries it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from promotion.errors import RefusedError
+from promotion.events import Event, fold
+from promotion.model import Commit, Entry
+from promotion.repository import Repository
+from promotion.repository.objects import EMPTY_TREE
+from promotion.state import State, from_json, to_json
+
+STATE = b"state.json"
+
+
+def read(repository: Repository, application: str, tip: str | None) -> State:
+    """The folded state at a tip; an empty one when there is no ledger yet. One object read, however long the history.
+
+    Raises RefusedError when the ledger is another application's or of a newer format.
+    """
+    if tip is None:
+        return State(application)
+    entry = repository.objects.look(repository.objects.commit(tip).tree, STATE)
+    if entry is None:
+        raise RefusedError(f"{tip[:12]} is no ledger: it has no state.json", where=repository.url)
+    state = from_json(_load(repository.blob(entry.oid), tip))
+    if state.application != application:
+        raise RefusedError(
+            f"this ledger belongs to {state.application!r}, not to {application!r}", where=repository.url
+        )
+    return state
+
+
+def append(repository: Repository, tip: str | None, state: State, events: Sequence[Event]) -> tuple[str | None, State]:
+    """Writes one commit for each event on top of `tip`; returns the new tip and state. Nothing is pushed."""
+    for event in events:
+        state = fold(state, event)
+        blob = repository.objects.write_blob(_dump(to_json(state)))
+        tree = repository.objects.write_tree(EMPTY_TREE, {STATE: Entry(0o100644, blob)})
+        message = f"{event.subject}\n\n[skip ci]\n{_dump(event.to_json()).decode('ascii')}"
+        tip = repository.commit_tree(tree, [tip] if tip else [], message, event.at)
+    return tip, state
+
+
+def events(repository: Repository, tip: str | None) -> Iterator[tuple[Commit, Event]]:
+    """Every event with its commit, newest first. Raises RefusedError at the first that is not readable."""
+    if tip is not None:
+        for commit in repository.first_parents(tip):
+            yield commit, event_of(commit)
+
+
+def event_of(commit: Commit) -> Event:
+    _, found, body = commit.message.partition("[skip ci]\n")
+    if not found:
+        raise RefusedError(f"ledger record {commit.oid[:12]} holds no event")
+    return Event.from_json(_load(body.encode("utf-8", "replace"), commit.oid))
+
+
+def _dump(data: Any) -> bytes:
+    return (json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
+
+
+def _load(data: bytes, oid: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as exc:
+        raise RefusedError(f"ledger record {oid[:12]} is not readable: {exc}") from exc

@@ -1,0 +1,272 @@
+"""The decision for one environment: which commit may land next, and why (not); pure.
+
+`decide` never asks the world. Where it needs to know more (what a merge gives, what the gates say) it returns the question;
+whoever called it finds the answer and calls again: so every decision can be replayed from its answers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from promotion.model import Application, Commit, Environment, Health, PlanWord, Verdict, short, span
+from promotion.state import EnvironmentState, Fact
+
+DEPTH = 200
+"""How many commits of a source branch are looked at, from its tip."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that is known when a decision begins; what S4 calls the plan's read-set is in it."""
+
+    application: Application
+    environment: Environment
+    now: datetime
+    state: EnvironmentState
+    source_state: EnvironmentState
+    tip: str
+    """D, the target branch's tip."""
+    base: str
+    """B, the source of the target's release."""
+    chain: tuple[Commit, ...]
+    """The source branch's first-parent commits that descend from B, newest first."""
+    contents: tuple[str, str]
+    """Digests of what D and B hold in scope."""
+    unread: str | None = None
+    """Why the source could not be observed in this round; None when it was."""
+    chosen: str | None = None
+    """The one candidate that a person asked for."""
+    by_hand: bool = False
+    """Whether a person asked for this hop: `auto: false` waits for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """Question: what do the configured gates say of this candidate? Answer: a tuple of verdicts."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Question: what would this candidate give on the target? Answer: a Merged."""
+
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that the target gains, loses or keeps against its source, and the rule that says so."""
+
+    path: bytes
+    change: str
+    explained_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a candidate would give. `tree` is None when it conflicts."""
+
+    tree: str | None
+    digest: str = ""
+    """Of what T holds in scope."""
+    absorbed: bool = False
+    """T equals D in scope: there is nothing to land."""
+    identical: bool = False
+    """T equals S in scope: what was tested is what lands."""
+    empty: bool = False
+    """Nothing but protected files would be left."""
+    changes: tuple[Change, ...] = ()
+    kept: tuple[Change, ...] = ()
+    """Paths where T is not S, with the rule that keeps them."""
+    conflicts: tuple[bytes, ...] = ()
+    held: Verdict | None = None
+    """A hold that this candidate's content runs into."""
+
+
+Question = Gates | Merge
+Answers = Mapping[Question, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    commit: str
+    reason: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The decision. `plan_id` is None when there is nothing to do, or a conflict."""
+
+    view: View
+    verdict: PlanWord
+    reason: str
+    commit: str | None = None
+    """S, the candidate."""
+    verdicts: tuple[Verdict, ...] = ()
+    merged: Merged | None = None
+    plan_id: str | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+
+    @property
+    def absorbs(self) -> bool:
+        return self.verdict == "pass" and self.merged is not None and self.merged.absorbed
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    commit: str
+    verdicts: tuple[Verdict, ...]
+    merged: Merged | None
+
+    @property
+    def word(self) -> str:
+        words = {v.verdict for v in self.verdicts}
+        return "block" if "block" in words else "wait" if "wait" in words else "pass"
+
+
+def decide(view: View, answers: Answers) -> Plan | Question:
+    """The plan, or the first question whose answer is missing in `answers`."""
+    candidates = [c.oid for c in view.chain if view.chosen in (None, c.oid)]
+    if not candidates:
+        return Plan(view, "nothing", _nothing(view))
+    passed_over: list[PassedOver] = []
+    waiting: list[_Judged] = []
+    first = True
+    for commit in candidates:
+        source = qualified(view, commit)
+        if source.verdict != "pass":
+            passed_over.append(PassedOver(commit, source.reason, source.verdict))
+            continue
+        judged = _judge(view, commit, source, first, answers)
+        if not isinstance(judged, _Judged):
+            return judged
+        first = False
+        if judged.word == "pass":
+            return _plan(view, judged, passed_over)
+        reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict != "pass")
+        passed_over.append(PassedOver(commit, reason, judged.word))
+        waiting.append(judged)
+    shown = next((j for j in waiting if j.word == "wait"), waiting[0] if waiting else None)
+    commit = shown.commit if shown else candidates[0]
+    merged = answers.get(Merge(commit))
+    if merged is None:
+        return Merge(commit)
+    if shown is None:
+        shown = _Judged(commit, (qualified(view, commit),), merged)
+    elif shown.merged is None:
+        shown = _Judged(commit, shown.verdicts, merged)
+    return _plan(view, shown, [p for p in passed_over if p.commit != commit])
+
+
+def qualified(view: View, commit: str) -> Verdict:
+    """The source gate: S1, from what was last recorded about exactly this commit in its source environment."""
+    source, state = view.environment.source or "", view.source_state
+    if any(hold.commit == commit for hold in state.holds):
+        return Verdict("source", "block", f"held in {source}: {_hold_reason(state, commit)}")
+    fact = state.facts.get(commit)
+    if fact is None:
+        return Verdict("source", "wait", f"{short(commit)} was not yet observed in {source}")
+    if fact.health is not Health.HEALTHY:
+        word = "block" if fact.health is Health.DEGRADED else "wait"
+        deployed = state.observed is not None and state.observed.revision == commit
+        why = (
+            f" ({'; '.join(state.observed.reasons)})" if deployed and state.observed and state.observed.reasons else ""
+        )
+        return Verdict("source", word, f"{fact.health} in {source}{why}")  # type: ignore[arg-type]
+    if view.unread:
+        return Verdict("source", "wait", view.unread)
+    return Verdict("source", "pass", f"healthy in {source} {_since(view, fact)}")
+
+
+def _since(view: View, fact: Fact) -> str:
+    seen = view.source_state.observed.at if view.source_state.observed else fact.at
+    return f"for {span(view.now - (fact.healthy_since or fact.at))}, seen {span(view.now - seen)} ago"
+
+
+def _hold_reason(state: EnvironmentState, commit: str) -> str:
+    return next(h.reason for h in state.holds if h.commit == commit)
+
+
+def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answers) -> _Judged | Question:
+    """All verdicts about one qualified candidate; merges only where the answer can matter, since there may be many."""
+    if first and (merged := answers.get(Merge(commit))) is None:
+        return Merge(commit)
+    if first and merged.absorbed and not merged.held:
+        return _Judged(commit, (source,), merged)
+    gates = answers.get(Gates(commit))
+    if gates is None:
+        return Gates(commit)
+    verdicts = (source, *_always(view, commit), *gates)
+    judged = _Judged(commit, verdicts, answers.get(Merge(commit)))
+    holds = view.state.holds or view.source_state.holds
+    if judged.merged is None and (holds or judged.word == "pass"):
+        return Merge(commit)
+    if judged.merged is not None and judged.merged.held:
+        return _Judged(commit, (*verdicts, judged.merged.held), judged.merged)
+    return judged
+
+
+def _always(view: View, commit: str) -> tuple[Verdict, ...]:
+    """The gates that no file has to name, where they have something to say."""
+    verdicts: list[Verdict] = []
+    target, state = view.environment, view.state
+    if not target.auto:
+        wait = Verdict("auto", "wait", f"promoted by hand: promotion promote {target.name}")
+        verdicts.append(Verdict("auto", "pass", "asked for by hand") if view.by_hand else wait)
+    pending = state.verification
+    if pending is not None and pending.state == "pending" and view.now < pending.until:
+        reason = f"{short(pending.commit)} is being verified in {target.name}"
+        verdicts.append(Verdict("verification", "wait", reason, pending.until))
+    if any(hold.commit == commit for hold in state.holds):
+        verdicts.append(Verdict("hold", "block", f"held for {target.name}: {_hold_reason(state, commit)}"))
+    return tuple(verdicts)
+
+
+def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
+    merged = judged.merged
+    assert merged is not None
+    word: Any = judged.word
+    reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict == word)
+    if word == "pass":
+        reason = "already there: nothing to deploy" if merged.absorbed else "all gates pass"
+    if merged.conflicts:
+        paths = ", ".join(p.decode("utf-8", "backslashreplace") for p in merged.conflicts[:5])
+        return Plan(
+            view,
+            "conflict",
+            f"both sides changed {paths}",
+            judged.commit,
+            judged.verdicts,
+            merged,
+            None,
+            tuple(passed_over),
+        )
+    identity = plan_id(view, judged.commit, merged)
+    return Plan(view, word, reason, judged.commit, judged.verdicts, merged, identity, tuple(passed_over))
+
+
+def _nothing(view: View) -> str:
+    if view.chosen and view.chosen != view.base:
+        return f"{short(view.chosen)} is no commit of {view.environment.source} after {short(view.base)}"
+    return f"{view.environment.name} has all of {view.environment.source}"
+
+
+def plan_id(view: View, commit: str, merged: Merged) -> str:
+    """64 hex digits over everything that was decided on; the same before and after waiting or observing (section 6)."""
+    inputs = {
+        "format": 1,
+        "application": view.application.name,
+        "environment": view.environment.name,
+        "source": commit,
+        "contents": [*view.contents, merged.digest],
+        "deciding": view.environment.deciding,
+        "epoch": view.state.epoch,
+    }
+    return sha256(json.dumps(inputs, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,339 @@
+"""The clone cache of one remote, and every question and change that goes through it."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from promotion.errors import ConfigError, TemporaryError
+from promotion.model import Commit, Entry
+from promotion.repository.objects import EMPTY_TREE, Objects
+from promotion.repository.process import Git, failure, gist
+from promotion.repository.store import Store
+
+log = logging.getLogger(__name__)
+
+REMOTE_SECONDS = 60
+TRANSFER_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The tips of the remote's refs that were asked for, at one moment; a ref that is not there is absent."""
+
+    tips: Mapping[str, str]
+
+    def __getitem__(self, ref: str) -> str | None:
+        return self.tips.get(ref)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One ref of a push: it must still be at `old` (None: not exist), and `new` must descend from it by first parents."""
+
+    ref: str
+    old: str | None
+    new: str
+
+
+class Repository:
+    """One remote through its clone cache; several processes may share the cache. Close it, or use `with`."""
+
+    def __init__(self, url: str, git: Git, cache: Path) -> None:
+        self.url = url
+        self._git = git
+        self.path = cache / f"{sha256(url.encode()).hexdigest()[:20]}.git"
+        self.objects = Objects(Store(git, self.path), self._lacks)
+        self._complete: dict[str, str] | None = None
+        """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.objects.close()
+
+    # --- the remote ------------------------------------------------------------------------------------------------
+
+    def refresh(self, refs: Sequence[str], whole: Sequence[str] = ()) -> Snapshot:
+        """Asks the remote for the tips of `refs`, and of the refs in `whole`, whose blobs are wanted from the start.
+
+        Fetches what the clone lacks. A broken clone is made again. Raises ConfigError or TemporaryError.
+        """
+        try:
+            return self._refresh([*refs, *whole], frozenset(whole))
+        except _BrokenClone as exc:
+            log.warning("the clone cache of %s is broken (%s): making it again", self.url, exc)
+            self._remove()
+            try:
+                return self._refresh([*refs, *whole], frozenset(whole))
+            except _BrokenClone as again:
+                raise TemporaryError(str(again), where=self.url) from again
+
+    def branches(self) -> Mapping[str, str]:
+        """All branches of the remote and their tips, without fetching anything."""
+        self._ensure()
+        return {ref.removeprefix("refs/heads/"): oid for ref, oid in self._ask(["refs/heads/*"]).items()}
+
+    def push(self, updates: Sequence[Update]) -> str:
+        """Compare-and-swap of several refs at once. Returns what the remote said, '' if nothing.
+
+        Whether it landed is not known from this (S6): refresh, and look. A tip that does not have the old one in its
+        first-parent history is a bug and is never sent, since a lease alone would force it (S5).
+        """
+        for update in updates:
+            if update.old is not None and not self._grows(update):
+                raise AssertionError(f"{update.new} would rewrite {update.ref}")
+        args = ["push", "--porcelain", "--atomic", "--no-verify", "--no-signed"]
+        args += [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
+        args += ["origin", *(f"{u.new}:{u.ref}" for u in updates)]
+        answer = self._git.run(self.path, *args, seconds=TRANSFER_SECONDS)
+        for update in updates:
+            (self._complete if self._complete is not None else {})[update.ref] = update.new
+        refused = [line for line in answer.output.decode("utf-8", "replace").splitlines() if line.startswith("!")]
+        return "\n".join([answer.said, *refused]) if answer.status else ""
+
+    def _grows(self, update: Update) -> bool:
+        oid: str | None = update.new
+        for _ in range(10_000):
+            if oid == update.old:
+                return True
+            parents = self.objects.commit(oid).parents if oid else ()
+            if not parents:
+                return False
+            oid = parents[0]
+        return False
+
+    def _refresh(self, refs: Sequence[str], whole: frozenset[str]) -> Snapshot:
+        self._ensure()
+        for _ in range(3):
+            tips = self._ask(refs)
+            known = set(self._known().values())
+            missing = [ref for ref, oid in tips.items() if oid not in known]
+            if missing:
+                self._fetch(missing, whole)
+            if all(self.objects.has(tips[ref]) for ref in missing):
+                self._complete = {**self._known(), **tips}
+                break
+        else:
+            raise TemporaryError("its branches move faster than they can be fetched", where=self.url)
+        return Snapshot(tips)
+
+    def _ask(self, refs: Sequence[str]) -> dict[str, str]:
+        answer = self._git.run(self.path, "ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
+        if answer.status:
+            raise failure(answer.said, self.url)
+        lines = (line.partition("\t") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
+        globs = tuple(ref[:-1] for ref in refs if ref.endswith("*"))
+        return {ref: oid for oid, _, ref in lines if ref in refs or (globs and ref.startswith(globs))}
+
+    def _fetch(self, refs: Sequence[str], whole: frozenset[str]) -> None:
+        """New branches come without blobs; what grows on known ones comes whole: that costs what the change costs."""
+        old = self._known()
+        first = [ref for ref in refs if ref not in old and ref not in whole]
+        with self._lock():
+            for chosen, filters in (
+                (first, "--filter=blob:none"),
+                ([r for r in refs if r not in first], "--no-filter"),
+            ):
+                if not chosen:
+                    continue
+                answer = self._git.run(
+                    self.path,
+                    *("fetch", "--quiet", filters, "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
+                    *("origin", *(f"+{ref}:{ref}" for ref in chosen)),
+                    seconds=TRANSFER_SECONDS,
+                )
+                if answer.status:
+                    self._check(answer.said)
+                    raise failure(answer.said, self.url)
+
+    def _known(self) -> Mapping[str, str]:
+        if self._complete is None:
+            answer = self._git.run(self.path, "for-each-ref", "--format=%(objectname) %(refname)")
+            if answer.status:
+                raise _BrokenClone(gist(answer.said))
+            lines = (line.partition(" ") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
+            self._complete = {ref: oid for oid, _, ref in lines}
+        return self._complete
+
+    # --- contents ---------------------------------------------------------------------------------------------------
+
+    def blob(self, oid: str) -> bytes:
+        """A blob's content, fetched when the clone lacks it."""
+        if not self.objects.has(oid):
+            self.prefetch([oid])
+        return self.objects.blob(oid)
+
+    def merge_files(self, triples: Sequence[tuple[Entry, Entry, Entry]], at: datetime) -> list[Entry | None]:
+        """Content merges of (base, target, source) files, all in one `merge-tree`; None where they conflict.
+
+        Each triple is a file `0`, `1`, ... of three small trees, so no path, rename or attribute can have a say.
+        """
+        self.prefetch([e.oid for triple in triples for e in triple if not self.objects.has(e.oid)])
+        sides: list[str] = []
+        for side in range(3):
+            tree = self.objects.write_tree(EMPTY_TREE, {b"%d" % n: triple[side] for n, triple in enumerate(triples)})
+            sides.append(self.objects.write_commit(tree, sides[:1], "content merge", self._git.people, at))
+        answer = self._git.run(
+            self.path, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", *sides[1:]
+        )
+        if answer.status not in (0, 1):
+            raise TemporaryError(f"merge-tree failed: {gist(answer.said)}", where=self.url)
+        tree, *conflicted = answer.output.decode("ascii", "replace").rstrip("\0").split("\0")
+        merged = self.objects.tree(tree)
+        return [None if str(n) in conflicted else merged.get(b"%d" % n) for n in range(len(triples))]
+
+    def prefetch(self, oids: Sequence[str]) -> None:
+        """Fetches these objects in one go, as git itself does for a partial clone."""
+        if not oids:
+            return
+        with self._lock():
+            answer = self._git.run(
+                self.path,
+                *(
+                    "fetch",
+                    "--quiet",
+                    "--no-tags",
+                    "--no-write-fetch-head",
+                    "--no-auto-maintenance",
+                    "--filter=blob:none",
+                ),
+                *("--stdin", "origin"),
+                stdin="".join(f"{oid}\n" for oid in oids).encode(),
+                seconds=TRANSFER_SECONDS,
+                config=[("fetch.negotiationAlgorithm", "noop")],
+            )
+        if answer.status:
+            raise failure(answer.said, self.url)
+
+    def prefetch_tree(self, tree: str) -> None:
+        """Makes sure that every blob below a tree is in the clone."""
+        args = ("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
+        answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
+        self.prefetch([line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")])
+
+    # --- history ---------------------------------------------------------------------------------------------------
+
+    def first_parents(self, tip: str) -> Iterator[Commit]:
+        """The commits of a branch, newest first, following first parents only."""
+        oid: str | None = tip
+        while oid:
+            commit = self.objects.commit(oid)
+            yield commit
+            oid = commit.parents[0] if commit.parents else None
+
+    def is_ancestor(self, old: str, new: str) -> bool:
+        return self._git.run(self.path, "merge-base", "--is-ancestor", old, new).status == 0
+
+    def merge_bases(self, one: str, two: str) -> list[str]:
+        return self._git.run(self.path, "merge-base", "--all", one, two).output.decode("ascii").split()
+
+    def between(self, old: str | None, new: str) -> list[Commit]:
+        """The commits that are in `new` and not in `old`, merges left out, newest first."""
+        args = ["rev-list", "--no-merges", "--topo-order", new, *([f"^{old}"] if old else [])]
+        return [self.objects.commit(oid) for oid in self._git.run(self.path, *args).output.decode("ascii").split()]
+
+    def resolve(self, revision: str) -> str:
+        """The commit that a unique prefix or full id names. Raises ConfigError when there is none, or more than one."""
+        if not re.fullmatch(r"[0-9a-f]{4,40}", revision):
+            raise ConfigError(f"{revision!r} is no commit: give 4 to 40 hex digits")
+        args = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+        answer = self._git.run(self.path, *args)
+        if answer.status:
+            found = self._git.run(self.path, "rev-parse", f"--disambiguate={revision}").output.decode("ascii").split()
+            commits = [oid for oid in found if self._kind(oid) == "commit"]
+            if len(commits) > 1:
+                raise ConfigError(f"{revision} is ambiguous: {', '.join(oid[:12] for oid in commits[:5])}")
+            raise ConfigError(f"there is no commit {revision} in {self.url}")
+        return answer.output.decode("ascii").strip()
+
+    def _kind(self, oid: str) -> str:
+        return self._git.run(self.path, "cat-file", "-t", oid).output.decode("ascii").strip()
+
+    # --- the cache itself ------------------------------------------------------------------------------------------
+
+    def commit_tree(self, tree: str, parents: Sequence[str], message: str, at: datetime) -> str:
+        """Writes a commit by Git's author and committer; returns its id."""
+        return self.objects.write_commit(tree, parents, message, self._git.people, at)
+
+    def _lacks(self, what: str) -> TemporaryError:
+        self._remove()  # it is only a cache: the next refresh makes it again
+        return TemporaryError(f"the clone cache lacks {what}; it is made again", where=self.url)
+
+    def _check(self, said: str) -> None:
+        """Raises _BrokenClone when the fault is the clone's own and not the remote's."""
+        if re.search(
+            r"corrupt|bad object|unable to read|loose object|not a git repository: |packfile|bad tree|missing", said
+        ):
+            raise _BrokenClone(gist(said, 120))
+
+    def _ensure(self) -> None:
+        if (self.path / "HEAD").is_file():
+            return
+        with self._lock():
+            if (self.path / "HEAD").is_file():
+                return
+            draft = self.path.with_suffix(f".{os.getpid()}")
+            shutil.rmtree(draft, ignore_errors=True)
+            answer = self._git.run(draft, "init", "--quiet", "--bare", "--template=", str(draft))
+            if answer.status:
+                raise ConfigError(gist(answer.said), where=str(self.path))
+            with (draft / "config").open("a", encoding="utf-8") as file:
+                file.write(_config(self.url))
+            shutil.rmtree(self.path, ignore_errors=True)
+            draft.rename(self.path)
+
+    def _remove(self) -> None:
+        self.objects.close()
+        self._complete = None
+        grave = self.path.with_suffix(f".{os.getpid()}.gone")
+        try:
+            self.path.rename(grave)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(grave, ignore_errors=True)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One fetch at a time in a clone, whoever shares it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self.path.with_suffix(".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class _BrokenClone(Exception):
+    pass
+
+
+def _config(url: str) -> str:
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        *(
+            "[extensions]",
+            "\tpartialClone = origin",
+            "[core]",
+            "\trepositoryFormatVersion = 1",
+            "\tlogAllRefUpdates = false",
+        ),
+        *('[remote "origin"]', f'\turl = "{quoted}"', "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
+    ]
+    if "://" not in url or url.startswith("file://"):
+        # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.
+        lines.append(
+            '\tuploadpack = "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"'
+        )
+    return "\n".join(lines) + "\n"

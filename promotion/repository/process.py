@@ -1,0 +1,267 @@
+"""Runs git: one scrubbed environment, deadlines with the whole process group killed, bounded output; knows no repository.
+
+Nothing else in the project starts git. Git's words are cleaned here and its failures translated into our errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.model import Person
+
+log = logging.getLogger(__name__)
+
+OLDEST = (2, 38)
+"""merge-tree --write-tree came with 2.38."""
+LOCAL_SECONDS = 60
+CAP = 64 << 20
+"""Bytes of output that one git command may print."""
+
+PASSED = re.compile(
+    r"PATH|HOME|USER|LOGNAME|TMPDIR|XDG_CONFIG_HOME|SSH_\w+|GIT_SSH\w*|GIT_SSL\w*|GIT_ASKPASS|GIT_(AUTHOR|COMMITTER)_\w+"
+    r"|GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|GIT_TRACE\w*|(https?|all|no)_proxy|(HTTPS?|ALL|NO)_PROXY|GNUPGHOME"
+)
+KEPT_CONFIG = re.compile(r"(user|credential|http|gpg|safe)\..*|core\.sshcommand", re.IGNORECASE)
+"""Who acts, credentials, signing, and whose repositories may be read; nothing else of a user's own configuration."""
+
+FIXED = (
+    ("core.hooksPath", os.devnull),
+    ("core.attributesFile", os.devnull),
+    ("core.fsmonitor", "false"),
+    ("gc.auto", "0"),
+    ("maintenance.auto", "false"),
+    ("protocol.allow", "never"),
+    *((f"protocol.{name}.allow", "always") for name in ("file", "http", "https", "ssh")),
+    ("transfer.fsckObjects", "true"),
+    ("http.lowSpeedLimit", "1000"),
+    ("http.lowSpeedTime", "30"),
+    ("http.followRedirects", "initial"),
+    ("push.followTags", "false"),
+    ("advice.objectNameWarning", "false"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a git command left: exit status, output, and what it said, cleaned for people."""
+
+    status: int
+    output: bytes
+    said: str
+
+
+class Git:
+    """Git as one set of settings: environment, configuration and a folder for what is derived from them."""
+
+    def __init__(self, environ: Mapping[str, str], cache: Path) -> None:
+        self._environ = {key: value for key, value in environ.items() if PASSED.fullmatch(key)}
+        self._cache = cache
+
+    @cached_property
+    def kept(self) -> Mapping[str, tuple[str, ...]]:
+        """The part of the user's and the machine's configuration that is honoured."""
+        out = self._start(["config", "--list", "-z"], self._environ | {"GIT_DIR": os.devnull}).output
+        kept: dict[str, tuple[str, ...]] = {}
+        for item in out.decode("utf-8", "surrogateescape").split("\0"):
+            key, _, value = item.partition("\n")
+            if KEPT_CONFIG.fullmatch(key):
+                kept[key] = (*kept.get(key, ()), value)
+        return kept
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        """The environment of every git process that works on a repository."""
+        self._check_version()
+        return self._environ | {
+            # A file and not -c: a path remote's own upload-pack reads safe.directory nowhere else.
+            "GIT_CONFIG_GLOBAL": str(self._own_config()),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_SSH_COMMAND": self._environ.get("GIT_SSH_COMMAND")
+            or self.kept.get("core.sshcommand", ("",))[-1]
+            or "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=2",
+            "LC_ALL": "C",
+        }
+
+    @cached_property
+    def people(self) -> tuple[Person, Person]:
+        """Author and committer: GIT_AUTHOR_*, GIT_COMMITTER_*, then user.*, then promotion itself."""
+        name = self.kept.get("user.name", ("promotion",))[-1]
+        email = self.kept.get("user.email", ("promotion@localhost",))[-1]
+        return (self._person("AUTHOR", name, email), self._person("COMMITTER", name, email))
+
+    def run(
+        self,
+        repository: Path,
+        *args: str,
+        stdin: bytes = b"",
+        seconds: float = LOCAL_SECONDS,
+        config: Sequence[tuple[str, str]] = (),
+    ) -> Answer:
+        """Runs one git command on a bare repository. Raises TemporaryError when its deadline passes."""
+        return self._start([*self.options(repository, config), *args], self.environment, stdin, seconds)
+
+    def options(self, repository: Path, config: Sequence[tuple[str, str]] = ()) -> list[str]:
+        fixed = [word for key, value in (*FIXED, *config) for word in ("-c", f"{key}={value}")]
+        return [f"--git-dir={repository}", *fixed]
+
+    def _person(self, role: str, name: str, email: str) -> Person:
+        return Person(self._environ.get(f"GIT_{role}_NAME", name), self._environ.get(f"GIT_{role}_EMAIL", email))
+
+    def _check_version(self) -> None:
+        said = self._start(["version"], self._environ).output.decode("utf-8", "replace").strip()
+        found = re.search(r"(\d+)\.(\d+)", said)
+        if not found or (int(found[1]), int(found[2])) < OLDEST:
+            raise ConfigError(f"{said or 'git'} is too old; Promotion needs git {OLDEST[0]}.{OLDEST[1]} or newer")
+
+    def _own_config(self) -> Path:
+        text = "".join(_config_line(key, value) for key, values in self.kept.items() for value in values)
+        path = self._cache / f"gitconfig-{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = path.with_name(f"{path.name}.{os.getpid()}")
+            draft.touch(mode=0o600)
+            draft.write_text(text, encoding="utf-8", errors="surrogateescape")
+            draft.rename(path)
+        return path
+
+    def _start(
+        self, args: Sequence[str], environment: Mapping[str, str], stdin: bytes = b"", seconds: float = LOCAL_SECONDS
+    ) -> Answer:
+        began = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                ["git", *args],
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                start_new_session=True,  # Ctrl-C ends us between two steps, never git in the middle of one
+            )
+        except FileNotFoundError as exc:
+            raise ConfigError("git is not installed, or not on PATH") from exc
+        with process:
+            try:
+                output, said = _talk(process, stdin, began + seconds)
+            except BaseException:
+                _kill(process)
+                raise
+        log.debug("git %s: %d in %.3fs", _verb(args), process.returncode, time.monotonic() - began)
+        return Answer(process.returncode, output, clean(said.decode("utf-8", "replace")))
+
+
+def _talk(process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
+    """Feeds and drains a process until it closes both its outputs."""
+    got: dict[int, bytearray] = {}
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            got[stream.fileno()] = bytearray()
+            selector.register(stream, selectors.EVENT_READ)
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE)
+        left = memoryview(stdin)
+        while selector.get_map():
+            ready = selector.select(deadline - time.monotonic())
+            if time.monotonic() > deadline:
+                raise TemporaryError("git did not answer in time")
+            for key, _ in ready:
+                if key.fileobj is process.stdin:
+                    left = _feed(selector, process.stdin, left)
+                elif data := os.read(key.fd, 1 << 16):
+                    got[key.fd] += data
+                    if len(got[key.fd]) > CAP:
+                        raise TemporaryError(f"git printed more than {CAP >> 20} MiB")
+                else:
+                    selector.unregister(key.fileobj)
+    output, said = got.values()
+    return bytes(output), bytes(said)
+
+
+def _feed(selector: selectors.BaseSelector, pipe: object, left: memoryview) -> memoryview:
+    assert hasattr(pipe, "fileno")
+    try:
+        left = left[os.write(pipe.fileno(), left[: 1 << 16]) :]
+    except BrokenPipeError:
+        left = left[len(left) :]
+    if not left:
+        selector.unregister(pipe.fileno())
+        pipe.close()  # type: ignore[attr-defined]
+    return left
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _verb(args: Sequence[str]) -> str:
+    """The command without our fixed options, for the log."""
+    words = [
+        a for i, a in enumerate(args) if a != "-c" and (i == 0 or args[i - 1] != "-c") and not a.startswith("--git-dir")
+    ]
+    return " ".join(words)
+
+
+def _config_line(key: str, value: str) -> str:
+    section, _, name = key.rpartition(".")
+    head, _, sub = section.partition(".")
+    quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    sub = ' "' + sub.replace("\\", "\\\\").replace('"', '\\"') + '"' if sub else ""
+    return f"[{head}{sub}]\n\t{name} = {quoted}\n"
+
+
+def clean(text: str) -> str:
+    """What git or a server's hook said, without control characters, progress, or secrets in URLs."""
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text.replace("\r", "\n"))
+    text = re.sub(r"([a-z+]+://)[^/@\s]*@", r"\1", text)
+    return text.strip()
+
+
+def gist(said: str, cap: int = 400) -> str:
+    """What git said, in one line."""
+    lines = [re.sub(r"^(remote|fatal|error|warning): *", "", line).strip() for line in said.splitlines()]
+    return "; ".join(line for line in lines if line and not line.startswith(("hint:", "To ")))[:cap]
+
+
+_PERMANENT = (
+    ("does not appear to be a git repository", "is not a Git repository"),
+    ("repository not found", "there is no such repository"),
+    ("does not exist", "there is no such repository"),
+    ("not found", "there is no such repository"),
+    ("dubious ownership", "belongs to another user; allow it with `git config --global --add safe.directory PATH`"),
+    ("not allowed", "this kind of URL is not allowed"),
+    ("authentication failed", "the credential was refused"),
+    ("could not read username", "asks for a credential and none is configured"),
+    ("permission denied", "no permission"),
+    ("insufficient permission", "no permission"),
+    ("returned error: 403", "no permission"),
+    ("does not support --atomic", "does not support atomic pushes, which Promotion relies on"),
+)
+
+
+def failure(said: str, where: str) -> PromotionError:
+    """The error that a failed conversation with a remote is: ConfigError when only people can mend it."""
+    low = said.lower()
+    for words, meaning in _PERMANENT:
+        if words in low:
+            return ConfigError(f"{meaning} ({gist(said, 200)})", where=where)
+    return TemporaryError(gist(said) or "git failed and did not say why", where=where, hint="try again later")
