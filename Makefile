@@ -35,7 +35,7 @@ lint: .venv  ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: .venv  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -49,7 +49,7 @@ bench: .venv  ## measure the budgets, as ratios within one run
 $(MADE): requirements.lock $(REMAKE)
 	@command -v $(PYTHON) >/dev/null || { echo "make: no $(PYTHON); install Python >= 3.11, or: make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "make: $$($(PYTHON) -V) is too old, Python >= 3.11 is needed; for example: make PYTHON=python3.12" >&2; exit 2; }
+	  echo "make: $$($(PYTHON) -V 2>&1) is too old, Python >= 3.11 is needed; for example: make PYTHON=python3.12" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "make: $(PYTHON) -m venv does not work; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
 	@git version 2>/dev/null | $(PYTHON) -c 'import re, sys; got = re.findall(r"\d+", sys.stdin.read())[:2]; \
