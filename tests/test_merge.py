@@ -321,6 +321,14 @@ def test_held(entries: merge.Entries, t: Tree, d: Tree, expected: bool) -> None:
     assert merge.held(entries, t.get, d.get) is expected
 
 
+def test_nothing_contains_no_entries() -> None:
+    """An empty hold is in no tree, an entry that must be absent only where it is."""
+    empty: Tree = {}
+    assert not merge.contains({}, empty.get)
+    assert merge.contains({b"p": None}, empty.get)
+    assert not merge.contains({b"p": None}, {b"p": A}.get)
+
+
 # --- git merge-tree ------------------------------------------------------------------------------------------------
 
 WHO = "a <a@b> 1700000000 +0000"

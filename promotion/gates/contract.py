@@ -24,6 +24,8 @@ class Question:
     """When the candidate was first healthy in the source; None if never."""
     steady_since: datetime | None
     """Since when the source was never degraded, missing or unobserved for over two heartbeats; None: it is not now."""
+    deployed_since: datetime | None = None
+    """Since when the candidate itself is the source's deployed revision; None: another one is."""
 
 
 class Gate(Protocol):
