@@ -185,7 +185,9 @@ def _judged(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState
 def _held(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     d = event.data
     hold = Hold(d["commit"], entries_from_json(d["entries"]), d["reason"], event.by, event.at)
-    return replace(e, holds=(*(h for h in e.holds if h.commit != hold.commit), hold))
+    v = e.verification
+    acted = replace(v, acted=True) if v is not None and v.commit == hold.commit else v
+    return replace(e, holds=(*(h for h in e.holds if h.commit != hold.commit), hold), verification=acted)
 
 
 def _lifted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:

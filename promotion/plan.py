@@ -196,20 +196,21 @@ def _hold_reason(state: EnvironmentState, commit: str) -> str:
 
 def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answers) -> _Judged | Question:
     """All verdicts about one qualified candidate; merges only where the answer can matter, since there may be many."""
-    if first and (merged := answers.get(Merge(commit))) is None:
+    merged: Merged | None = answers.get(Merge(commit))
+    if merged is None and first:
         return Merge(commit)
-    if first and merged.absorbed and not merged.held:
+    if merged is not None and merged.absorbed:
         return _Judged(commit, (source,), merged)
     gates = answers.get(Gates(commit))
     if gates is None:
         return Gates(commit)
     verdicts = (source, *_always(view, commit), *gates)
-    judged = _Judged(commit, verdicts, answers.get(Merge(commit)))
+    judged = _Judged(commit, verdicts, merged)
     holds = view.state.holds or view.source_state.holds
-    if judged.merged is None and (holds or judged.word == "pass"):
+    if merged is None and (holds or judged.word == "pass"):
         return Merge(commit)
-    if judged.merged is not None and judged.merged.held:
-        return _Judged(commit, (*verdicts, judged.merged.held), judged.merged)
+    if merged is not None and merged.held:
+        return _Judged(commit, (*verdicts, merged.held), merged)
     return judged
 
 

@@ -63,6 +63,8 @@ class Verification:
     until: datetime
     state: VerificationWord = "pending"
     degraded_since: datetime | None = None
+    acted: bool = False
+    """Whether its failure was followed by a hold, which a person may have lifted since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
     }
     if v := e.verification:
         data["verification"] = {"commit": v.commit, "until": iso(v.until), "state": v.state}
-        data["verification"] |= {"degraded_since": _iso(v.degraded_since)}
+        data["verification"] |= {"degraded_since": _iso(v.degraded_since), "acted": v.acted}
     data["holds"] = [
         {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
         for h in e.holds
@@ -194,6 +196,7 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
             instant(verification["until"]),
             verification["state"],
             _instant(verification["degraded_since"]),
+            verification["acted"],
         )
         if verification
         else None,

@@ -225,6 +225,10 @@ class Repository:
         answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
         self.prefetch([line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")])
 
+    def content(self, commit: str) -> Content:
+        """The files of one commit, for an engine that deploys them."""
+        return Content(self, self.objects.commit(commit).tree)
+
     # --- history ---------------------------------------------------------------------------------------------------
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
@@ -313,6 +317,22 @@ class Repository:
         with self.path.with_suffix(".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The files of one tree, read from the clone's objects."""
+
+    repository: Repository
+    tree: str
+
+    def entries(self) -> Iterator[tuple[bytes, Entry]]:
+        return self.repository.objects.entries(self.tree)
+
+    def blobs(self, oids: list[str]) -> Iterator[tuple[str, bytes]]:
+        self.repository.prefetch_tree(self.tree)
+        for oid in oids:
+            yield oid, self.repository.objects.blob(oid)
 
 
 class _BrokenClone(Exception):

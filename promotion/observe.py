@@ -1,0 +1,157 @@
+"""Reads the world: branches, ledger, engines and health checks; decides nothing and writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from promotion import ledger
+from promotion.checks import CHECKS
+from promotion.engines import ENGINES
+from promotion.errors import ConfigError, TemporaryError
+from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, span
+from promotion.repository import Repository, Snapshot
+from promotion.state import Observed, State
+
+# The worst answer wins; what is plainly bad is said before what is not known.
+_WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One application with the door to its repository, a clock, and whoever acts."""
+
+    application: Application
+    repository: Repository
+    clock: Callable[[], datetime]
+    by: str
+    probed: dict[tuple[str, str, int], tuple[datetime, Verdict]] = field(default_factory=dict)
+    """Recent answers of probes: (environment, commit, number of the gate)."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What was read at one moment. `unread` says why an environment could not be observed."""
+
+    snapshot: Snapshot
+    ledger: str | None
+    state: State
+    observations: Mapping[str, Observation] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    def tip(self, environment: Environment) -> str:
+        tip = self.snapshot[environment.ref]
+        assert tip is not None
+        return tip
+
+
+def survey(site: Site, *, any_configuration: bool = False) -> World:
+    """The remote's branches and the ledger's state.
+
+    Raises ConfigError for a missing branch or a file that decides differently from the configuration in force.
+    """
+    app = site.application
+    snapshot = site.repository.refresh([e.ref for e in app.environments], [app.ledger])
+    for environment in app.environments:
+        if snapshot[environment.ref] is None:
+            raise _no_branch(site, environment)
+    state = ledger.read(site.repository, app.name, snapshot[app.ledger])
+    if not any_configuration:
+        check_configuration(app, state)
+    return World(snapshot, snapshot[app.ledger], state)
+
+
+def _no_branch(site: Site, environment: Environment) -> ConfigError:
+    branches = sorted(site.repository.branches())
+    if not branches:
+        return ConfigError("the repository is empty: push the environments' branches first", where=site.repository.url)
+    near = difflib.get_close_matches(environment.branch, branches, 1)
+    guess = f"; did you mean `{near[0]}`?" if near else ""
+    message = f"{environment.name} has no branch `{environment.branch}`{guess} ({', '.join(branches[:8])})"
+    return ConfigError(message, where=site.repository.url)
+
+
+def check_configuration(application: Application, state: State) -> None:
+    """Raises ConfigError when this file decides differently from the configuration in force (S14)."""
+    if state.in_force is None or state.in_force == application.in_force:
+        return
+    lines = [f"  {line}" for line in differences(state.in_force, application.in_force)]
+    raise ConfigError(
+        f"{application.name}: this file decides differently from the configuration in force (- in force, + this file):\n"
+        + "\n".join(lines[:40]),
+        hint="promotion configure --reason R   makes this file the one in force",
+    )
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """What differs between two JSON documents, a line a value."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = sorted(old.keys() | new.keys())
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    if old == new:
+        return []
+    return [f"{sign} {path}: {json.dumps(value)}" for sign, value in (("-", old), ("+", new)) if value is not None]
+
+
+# --- engines and checks --------------------------------------------------------------------------------------------
+
+
+def watch(site: Site, world: World, environments: Sequence[Environment]) -> World:
+    """Observes these environments side by side. One that cannot be reached is in `unread` and gets no observation."""
+    observations, unread = dict(world.observations), dict(world.unread)
+
+    def one(environment: Environment) -> Observation | str:
+        try:
+            return observe(site, environment, world.tip(environment))
+        except TemporaryError as exc:
+            return f"{environment.name} could not be read: {exc}"
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        for environment, seen in zip(environments, pool.map(one, environments), strict=True):
+            if isinstance(seen, Observation):
+                observations[environment.name] = seen
+            else:
+                unread[environment.name] = seen
+    return replace(world, observations=observations, unread=unread)
+
+
+def observe(site: Site, environment: Environment, tip: str) -> Observation:
+    """One reading of the engine and of all health checks, which are about the revision that it names.
+
+    Raises TemporaryError when the engine cannot be reached.
+    """
+    engine, settings = ENGINES[environment.engine.type], environment.engine.settings
+    expected = Subject(site.application.name, environment.name, tip)
+    deployed = engine.observe(settings, expected)
+    readings = [deployed.reading] if deployed.reading else []
+    if deployed.revision is None:
+        readings.append(Reading(Health.MISSING, "nothing is deployed") if not readings else readings[0])
+    elif not environment.health:
+        readings.append(Reading(Health.UNKNOWN, "health: none, so nothing says that it is healthy"))
+    else:
+        subject = replace(expected, revision=deployed.revision)
+        readings += [CHECKS[check.type](check.settings, subject) for check in environment.health]
+        if engine.observe(settings, expected).revision != deployed.revision:  # S2: what was asked is gone already
+            readings.append(Reading(Health.PROGRESSING, "the deployed revision changed while it was read"))
+    health = min((r.health for r in readings), key=_WORST.index)
+    reasons = tuple(dict.fromkeys(r.reason for r in readings if r.health is health))
+    return Observation(deployed.revision, health, reasons, site.clock())
+
+
+def settle(seen: Observation, last: Observed | None, dwell: timedelta) -> tuple[Observation, datetime | None]:
+    """What is recorded: healthy only after `dwell` of nothing but healthy readings; and since when they are."""
+    if seen.health is not Health.HEALTHY or not dwell:
+        return seen, None
+    same = last is not None and last.revision == seen.revision
+    if same and last is not None and last.health is Health.HEALTHY:
+        return seen, None
+    since = last.well_since if same and last is not None and last.well_since else seen.at
+    if seen.at - since >= dwell:
+        return seen, None
+    reason = f"every check is healthy for {span(seen.at - since)} of {span(dwell)}"
+    return replace(seen, health=Health.PROGRESSING, reasons=(reason,)), since

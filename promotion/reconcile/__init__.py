@@ -1,0 +1,19 @@
+"""Observe, decide, apply, verify; the only writer. Whatever is written goes through one kind of push, in `write`."""
+
+from promotion.reconcile.hop import Result, judged, promote
+from promotion.reconcile.people import adopt, configure, hold, lift
+from promotion.reconcile.rounds import Round, deploy, reconcile, watch_only
+
+__all__ = [
+    "Result",
+    "Round",
+    "adopt",
+    "configure",
+    "deploy",
+    "hold",
+    "judged",
+    "lift",
+    "promote",
+    "reconcile",
+    "watch_only",
+]

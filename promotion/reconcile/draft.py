@@ -1,0 +1,156 @@
+"""What a freshly read world calls for, as events that are not written yet: first sights, observations, verifications, holds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promotion import answers, observe
+from promotion.errors import PromotionError
+from promotion.events import Event, fold
+from promotion.model import Environment, Health, iso
+from promotion.observe import Site, World
+from promotion.state import EnvironmentState, State, entries_to_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A world, and the events that are to be written on top of it; `state` is what the ledger will say with them."""
+
+    world: World
+    state: State
+    events: tuple[Event, ...] = ()
+
+    def plus(self, *events: Event) -> Draft:
+        state = self.state
+        for event in events:
+            state = fold(state, event)
+        return replace(self, state=state, events=(*self.events, *events))
+
+    @property
+    def drafted(self) -> World:
+        return replace(self.world, state=self.state)
+
+
+def news(site: Site, world: World, strict: Collection[Environment] = ()) -> Draft:
+    """The events that a world calls for, before anything is decided. `strict` environments raise what others only log."""
+    draft = Draft(world, world.state)
+    app = site.application
+    if world.state.in_force is None:
+        data = {"in_force": app.in_force, "reason": "first use"}
+        draft = draft.plus(Event("configured", app.name, None, site.clock(), site.by, data))
+    for environment in app.environments:
+        draft = _first_sight(site, draft, environment, strict)
+        draft = _observed(site, draft, environment)
+        draft = _verification(site, draft, environment)
+    return _heartbeat(site, draft)
+
+
+def _first_sight(site: Site, draft: Draft, environment: Environment, strict: Collection[Environment]) -> Draft:
+    if environment.source is None or draft.state.of(environment.name).release is not None:
+        return draft
+    try:
+        answers.check_branch(site, draft.world, environment)
+        source = answers.first_base(site, draft.world, environment)
+    except PromotionError as exc:
+        if environment in strict:
+            raise
+        log.warning("%s", exc)
+        return draft
+    data = {"commit": draft.world.tip(environment), "source": source}
+    return draft.plus(event_for(site, "adopted", environment, data))
+
+
+def _observed(site: Site, draft: Draft, environment: Environment) -> Draft:
+    seen, last = draft.world.observations.get(environment.name), draft.state.of(environment.name).observed
+    if seen is None:
+        return draft
+    settled, well_since = observe.settle(seen, last, environment.dwell)
+    if last and (last.revision, last.health, last.well_since) == (settled.revision, settled.health, well_since):
+        return draft
+    data: dict[str, Any] = {"revision": settled.revision, "health": settled.health, "reasons": list(settled.reasons)}
+    if well_since:
+        data["well_since"] = iso(well_since)
+    return draft.plus(replace(event_for(site, "observed", environment, data), at=seen.at))
+
+
+def _verification(site: Site, draft: Draft, environment: Environment) -> Draft:
+    """What this round's reading, or the clock, says about a pending verification."""
+    state = draft.state.of(environment.name)
+    watched, rules = state.verification, environment.verify
+    if watched is None or watched.state != "pending":
+        return draft
+    now, seen = site.clock(), draft.world.observations.get(environment.name)
+    names_it = seen is not None and _is_at(site, seen.revision, watched.commit)
+    health = state.observed.health if names_it and state.observed else None
+    reasons = list(state.observed.reasons) if state.observed else []
+    if health is Health.HEALTHY:
+        return draft.plus(event_for(site, "verified", environment, {"commit": watched.commit, "reasons": reasons}))
+    if health is Health.DEGRADED and now - (watched.degraded_since or now) >= rules.grace:
+        word = "failed"
+    elif now >= watched.until:
+        word = "timed-out"
+    else:
+        return draft
+    return draft.plus(event_for(site, word, environment, {"commit": watched.commit, "reasons": reasons}))
+
+
+def holds(site: Site, draft: Draft) -> Draft:
+    """Holds what `verify` says is to be held after a verification that did not succeed, once."""
+    for environment in site.application.environments:
+        watched = draft.state.of(environment.name).verification
+        if watched is None or watched.acted:
+            continue
+        action = {"failed": environment.verify.on_failure, "timed-out": environment.verify.on_timeout}
+        if action.get(watched.state) == "hold":
+            observed = draft.state.of(environment.name).observed
+            why = "; ".join(observed.reasons) if observed else ""
+            reason = f"verification {watched.state}: {why or 'no answer'}"
+            draft = draft.plus(event_for(site, "held", environment, hold_of(site, environment, watched.commit, reason)))
+    return draft
+
+
+def _is_at(site: Site, revision: str | None, commit: str) -> bool:
+    """Whether a deployed revision is this commit, or a descendant with the same content."""
+    if revision is None or revision == commit:
+        return revision == commit
+    objects = site.repository.objects
+    same = objects.has(revision) and objects.commit(revision).tree == objects.commit(commit).tree
+    return same and site.repository.is_ancestor(commit, revision)
+
+
+def _heartbeat(site: Site, draft: Draft) -> Draft:
+    """Once a heartbeat while a soak is being counted: what was read again, and is as it was."""
+    counted = [
+        draft.state.of(target.source)
+        for target in site.application.environments
+        if target.source and any(gate.type == "soak" for gate in target.gates)
+        if _soaking(draft.state.of(target.source), draft.state.of(target.name))
+    ]
+    now, heartbeat = site.clock(), site.application.heartbeat
+    if not any(s.observed and s.steady and now - s.steady.at >= heartbeat for s in counted):
+        return draft
+    said = {e.environment for e in draft.events if e.event == "observed"}
+    names = sorted(draft.world.observations.keys() - said)
+    if not names:
+        return draft
+    return draft.plus(Event("observed", site.application.name, None, now, site.by, {"environments": names}))
+
+
+def _soaking(source: EnvironmentState, target: EnvironmentState) -> bool:
+    base = target.release.source if target.release else None
+    return any(fact.health is Health.HEALTHY and oid != base for oid, fact in source.facts.items())
+
+
+def event_for(site: Site, kind: str, environment: Environment, data: Mapping[str, Any]) -> Event:
+    return Event(kind, site.application.name, environment.name, site.clock(), site.by, data)
+
+
+def hold_of(site: Site, environment: Environment, commit: str, reason: str) -> dict[str, Any]:
+    """A hold of what a commit changed against its first parent, outside protected paths."""
+    entries = answers.change_of(site, environment, commit)
+    return {"commit": commit, "entries": entries_to_json(entries), "reason": reason}

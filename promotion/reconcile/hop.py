@@ -1,0 +1,138 @@
+"""One hop: decide for one environment, write the commit and its event, push both."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from promotion import answers, observe
+from promotion.errors import ConfigError, ContendedError
+from promotion.events import Event
+from promotion.model import Environment, OutcomeWord, VerificationWord, iso, short
+from promotion.observe import Site
+from promotion.plan import Plan
+from promotion.reconcile.draft import Draft, holds, news
+from promotion.reconcile.write import TRIES, write
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one hop. `status` is the exit status that it means."""
+
+    outcome: OutcomeWord
+    application: str
+    environment: str
+    reason: str
+    plan: Plan | None = None
+    commit: str | None = None
+    """M, when one landed."""
+    verification: VerificationWord | None = None
+    status: int = 0
+    hint: str | None = None
+
+    @property
+    def plan_id(self) -> str | None:
+        return self.plan.plan_id if self.plan else None
+
+
+def promote(
+    site: Site,
+    environment: Environment,
+    *,
+    chosen: str | None = None,
+    plan_id: str | None = None,
+    allow_empty: bool = False,
+    dry_run: bool = False,
+    by_hand: bool = True,
+) -> Result:
+    """One hop now, if everything says pass; its source is observed first.
+
+    `chosen` is a full commit id, `plan_id` a prefix: with it only this very plan may land. Raises PromotionError.
+    """
+    if environment.source is None:
+        raise ConfigError(f"{environment.name} takes commits from nobody: people push to {environment.branch}")
+    source = site.application.environment(environment.source)
+    for attempt in range(TRIES):
+        world = observe.watch(site, observe.survey(site), [source])
+        if source.name in world.unread:  # the ledger's last word counts, and its age is said
+            log.warning("%s", world.unread[source.name])
+            world = replace(world, unread={})
+        draft = holds(site, news(site, world, strict=[environment]))
+        plan = answers.plan(site, draft.drafted, environment, chosen=chosen, by_hand=by_hand)
+        if plan_id and not (plan.plan_id or "").startswith(plan_id):
+            now = f"now it is {plan.plan_id[:8]}" if plan.plan_id else f"now: {plan.reason}"
+            return _result(plan, "refused", f"plan {plan_id[:8]} is superseded: its inputs changed; {now}", status=4)
+        if dry_run:
+            return judged(plan)
+        result, draft = land(site, draft, plan, allow_empty=allow_empty)
+        if result is not None:
+            write(site, draft)
+            return result
+        log.info("somebody was faster; deciding again (%d of %d)", attempt + 1, TRIES)
+    raise ContendedError(f"somebody was faster {TRIES} times", where=f"{site.application.name}/{environment.name}")
+
+
+def judged(plan: Plan) -> Result:
+    """What a plan that does not land means, or would mean if it did."""
+    words: Mapping[str, tuple[OutcomeWord, int]] = {
+        "pass": ("promoted", 0),
+        "wait": ("waiting", 3),
+        "block": ("refused", 4),
+        "conflict": ("conflict", 5),
+        "nothing": ("nothing", 0),
+    }
+    outcome, status = words[plan.verdict]
+    if plan.absorbs:
+        outcome = "absorbed"
+    return _result(plan, outcome, plan.reason, status=status)
+
+
+def _result(plan: Plan, outcome: OutcomeWord, reason: str, **more: Any) -> Result:
+    return Result(outcome, plan.view.application.name, plan.view.environment.name, reason, plan, **more)
+
+
+def land(site: Site, draft: Draft, plan: Plan, *, allow_empty: bool = False) -> tuple[Result | None, Draft]:
+    """Lands a plan that passes, with all events drafted so far. (None, draft): somebody was faster."""
+    if plan.verdict != "pass" or plan.merged is None or plan.merged.tree is None:
+        return judged(plan), draft
+    if plan.merged.empty and not allow_empty:
+        return _result(plan, "refused", "nothing but protected files would be left: --allow-empty", status=4), draft
+    event = _event_of(site, draft, plan)
+    after = write(site, draft.plus(event), plan)
+    if after is None:
+        return None, draft
+    commit = event.data.get("commit")
+    outcome: OutcomeWord = "promoted" if commit else "absorbed"
+    verification: VerificationWord | None = "pending" if commit else None
+    return _result(plan, outcome, plan.reason, commit=commit, verification=verification), after
+
+
+def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
+    """The event of a hop; for a promotion its commit M is written first, into the clone only."""
+    view, merged = plan.view, plan.merged
+    assert merged is not None
+    assert merged.tree is not None
+    assert plan.commit is not None
+    data = {"plan_id": plan.plan_id, "source": plan.commit, "base": view.base, "target": view.tip}
+    name, app = view.environment.name, view.application.name
+    event = Event("absorbed", app, name, site.clock(), site.by, data)
+    if merged.absorbed:
+        return event
+    message = f"{app}: {name} <- {view.environment.source} {short(plan.commit)}\n\n" + "\n".join(
+        f"Promotion-{key}: {value}"
+        for key, value in {
+            "Plan": plan.plan_id,
+            "Application": app,
+            "Environment": name,
+            "Source": plan.commit,
+            "Ledger": draft.world.ledger or "none",
+            "Attempt": event.id,
+        }.items()
+    )
+    commit = site.repository.commit_tree(merged.tree, [view.tip, plan.commit], message, event.at)
+    until = iso(event.at + view.environment.verify.within)
+    return replace(event, event="promoted", data={**data, "commit": commit, "tree": merged.tree, "until": until})

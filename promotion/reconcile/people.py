@@ -1,0 +1,93 @@
+"""What people decide: the configuration in force, baselines, holds. Each is one event, written until it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from promotion import answers, observe
+from promotion.errors import ConfigError, TemporaryError
+from promotion.events import Event
+from promotion.model import Environment, short
+from promotion.observe import Site, World
+from promotion.reconcile.draft import Draft, event_for, hold_of
+from promotion.reconcile.write import TRIES, write
+from promotion.state import Hold
+
+
+def configure(site: Site, reason: str) -> list[str]:
+    """Makes this file the configuration in force; returns what differs from the one before (nothing: it was already)."""
+    app = site.application
+    differences: list[str] = []
+
+    def event(world: World) -> Event | None:
+        nonlocal differences
+        differences = observe.differences(world.state.in_force or {}, app.in_force)
+        data = {"in_force": app.in_force, "reason": reason}
+        return Event("configured", app.name, None, site.clock(), site.by, data) if differences else None
+
+    _decide(site, event, any_configuration=True)
+    return differences
+
+
+def adopt(site: Site, environment: Environment, source: str | None) -> Event:
+    """Records the branch as it is as the release that stands for `source` (else: for the one merge base).
+
+    Raises ConfigError for a root, or for a commit that is not on the source's branch.
+    """
+    if environment.source is None:
+        raise ConfigError(f"{environment.name} takes commits from nobody, so there is nothing that it stands for")
+    origin = site.application.environment(environment.source)
+
+    def event(world: World) -> Event:
+        stands_for = source or answers.first_base(site, world, environment)
+        if stands_for not in (c.oid for c in site.repository.first_parents(world.tip(origin))):
+            raise ConfigError(f"{short(stands_for)} is not on {origin.branch}, the branch of {origin.name}")
+        return event_for(site, "adopted", environment, {"commit": world.tip(environment), "source": stands_for})
+
+    written = _decide(site, event)
+    assert written is not None
+    return written
+
+
+def hold(site: Site, environment: Environment, commit: str, reason: str) -> Event:
+    """Refuses a change for an environment until it is fixed or lifted. `commit` is a full id."""
+    written = _decide(site, lambda _: event_for(site, "held", environment, hold_of(site, environment, commit, reason)))
+    assert written is not None
+    return written
+
+
+def lift(site: Site, environment: Environment, prefix: str) -> Event:
+    """Lifts the hold of the commit that `prefix` names, as held or as the source it came from. Raises ConfigError."""
+
+    def event(world: World) -> Event:
+        found = [h for h in world.state.of(environment.name).holds if _names(site, h, prefix)]
+        if len(found) != 1:
+            held = ", ".join(short(h.commit) for h in world.state.of(environment.name).holds) or "nothing"
+            what = "names several holds" if found else "is not held"
+            raise ConfigError(f"{prefix} {what} for {environment.name} (held: {held})")
+        return event_for(site, "lifted", environment, {"commit": found[0].commit})
+
+    written = _decide(site, event)
+    assert written is not None
+    return written
+
+
+def _names(site: Site, hold: Hold, prefix: str) -> bool:
+    source = site.repository.objects.commit(hold.commit).trailers.get("Promotion-Source", "")
+    return hold.commit.startswith(prefix) or source.startswith(prefix)
+
+
+def _decide(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:
+    """Writes the event that a decision makes of the world as it is; makes it again when somebody was faster."""
+    for _ in range(TRIES):
+        world = observe.survey(site, any_configuration=any_configuration)
+        draft = Draft(world, world.state)
+        if world.state.in_force is None and not any_configuration:
+            data = {"in_force": site.application.in_force, "reason": "first use"}
+            draft = draft.plus(Event("configured", site.application.name, None, site.clock(), site.by, data))
+        made = event(world)
+        if made is None:
+            return None
+        if write(site, draft.plus(made)) is not None:
+            return made
+    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)

@@ -1,0 +1,178 @@
+"""A round over one application: sync, observe, verify, then one hop into each environment at most, sources first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from promotion import answers, observe
+from promotion.engines import ENGINES
+from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.model import Environment, Subject
+from promotion.observe import Site, World
+from promotion.plan import Plan
+from promotion.reconcile.draft import Draft, event_for, holds, news
+from promotion.reconcile.hop import Result, land
+from promotion.reconcile.write import TRIES, write
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round did. `hops` has what was promoted, absorbed, failed, conflicted, contended or refused by the remote."""
+
+    world: World
+    hops: tuple[Result, ...] = ()
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """The decision for each environment that was decided for."""
+    errors: tuple[PromotionError, ...] = ()
+
+
+def always(environment: Environment) -> bool:  # noqa: ARG001
+    return True
+
+
+def reconcile(
+    site: Site,
+    names: Collection[str],
+    *,
+    due: Callable[[Environment], bool] = always,
+    sync: bool = False,
+    land_hops: bool = True,
+    dry_run: bool = False,
+) -> Round:
+    """One round over these environments. Errors of one environment are collected; those of the repository are raised.
+
+    `due` says into which environments a hop is attempted now. Without `land_hops` everything is recorded and decided, and
+    nothing is promoted; with `dry_run` nothing is written at all.
+    """
+    world = observe.survey(site)
+    wanted = [e for e in site.application.environments if e.name in names]
+    reverted = deploy(site, world, wanted) if sync and not dry_run else {}
+    seen = (
+        names | {e.source for e in wanted if e.source}
+        if isinstance(names, set)
+        else {*names, *(e.source for e in wanted)}
+    )
+    world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
+    draft = holds(site, news(site, world))
+    for environment, paths in reverted.items():
+        data = {"revision": world.tip(environment), "paths": list(paths)}
+        draft = draft.plus(event_for(site, "reverted", environment, data))
+    hops, errors = failures(draft), list[PromotionError]()
+    plans: dict[str, Plan] = {}
+    for environment in (e for e in wanted if e.source and due(e)):
+        try:
+            result, draft = _attempt(site, draft, environment, land_hops=land_hops and not dry_run)
+        except PromotionError as exc:
+            errors.append(exc)
+            draft = again(site, draft) if not dry_run else draft
+            continue
+        if result.plan is not None:
+            plans[environment.name] = result.plan
+        if result.outcome in ("promoted", "absorbed", "conflict", "contended"):
+            hops.append(result)
+    if not dry_run:
+        draft = record(site, draft)
+    return Round(draft.drafted, tuple(hops), plans, tuple(errors))
+
+
+def deploy(site: Site, world: World, environments: Collection[Environment]) -> dict[Environment, tuple[str, ...]]:
+    """Runs the embedded sync loop of these environments once; returns what was changed by hand and put back.
+
+    One that fails now is logged: its observation says what is wrong with it.
+    """
+    reverted: dict[Environment, tuple[str, ...]] = {}
+    for environment in environments:
+        tip = world.tip(environment)
+        subject = Subject(site.application.name, environment.name, tip)
+        engine = ENGINES[environment.engine.type]
+        try:
+            deployed = engine.sync(environment.engine.settings, subject, site.repository.content(tip))
+        except TemporaryError as exc:
+            log.warning("%s: %s", environment.name, exc)
+            continue
+        if deployed.reverted:
+            log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
+            reverted[environment] = deployed.reverted
+    return reverted
+
+
+def failures(draft: Draft) -> list[Result]:
+    """The verifications that ended badly in this round."""
+    app = draft.state.application
+    return [
+        Result(
+            "promoted",
+            app,
+            event.environment or "",
+            "; ".join(event.data["reasons"]) or "no answer",
+            commit=event.data["commit"],
+            verification="failed" if event.event == "failed" else "timed-out",
+            status=6,
+        )
+        for event in draft.events
+        if event.event in ("failed", "timed-out")
+    ]
+
+
+def _attempt(site: Site, draft: Draft, environment: Environment, *, land_hops: bool) -> tuple[Result, Draft]:
+    for _ in range(TRIES):
+        plan = answers.plan(site, draft.drafted, environment)
+        if not land_hops:
+            return replace(_undone(plan)), draft
+        result, draft = land(site, draft, plan)
+        if result is not None:
+            return result, draft
+        draft = again(site, draft)
+    reason = f"somebody was faster {TRIES} times"
+    return Result("contended", site.application.name, environment.name, reason, plan, status=75), draft
+
+
+def _undone(plan: Plan) -> Result:
+    return Result("waiting", plan.view.application.name, plan.view.environment.name, plan.reason, plan)
+
+
+def again(site: Site, draft: Draft) -> Draft:
+    """Reads branches and ledger again and drafts anew from what this round observed."""
+    fresh = observe.survey(site)
+    world = replace(fresh, observations=draft.world.observations, unread=draft.world.unread)
+    kept = [e for e in draft.events if e.event == "reverted"]
+    return holds(site, news(site, world)).plus(*kept)
+
+
+def record(site: Site, draft: Draft) -> Draft:
+    """Writes what is drafted, reading again where somebody was faster."""
+    for _ in range(TRIES):
+        after = write(site, draft)
+        if after is not None:
+            return after
+        draft = again(site, draft)
+    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
+
+
+def watch_only(site: Site, names: Collection[str], *, sync: bool = False) -> World:
+    """Records what is deployed and healthy, verified, failed or timed out; promotes and holds nothing."""
+    world = observe.survey(site)
+    wanted = [e for e in site.application.environments if e.name in names]
+    if sync:
+        deploy(site, world, wanted)
+    draft = news(site, observe.watch(site, world, wanted))
+    for _ in range(TRIES):
+        after = write(site, draft)
+        if after is not None:
+            return after.drafted
+        fresh = replace(observe.survey(site), observations=draft.world.observations, unread=draft.world.unread)
+        draft = news(site, fresh)
+    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
+
+
+def need(site: Site, names: Collection[str]) -> list[Environment]:
+    """The environments of these names. Raises ConfigError for one that there is not."""
+    known = {e.name: e for e in site.application.environments}
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"{site.application.name} has no environment `{name}` ({', '.join(known)})")
+    return [known[name] for name in names]
