@@ -88,6 +88,8 @@ def test_soak_counts(count: str, deployed: int | None, expected: tuple[str, str]
 
 BERLIN = {"allow": "Mon-Fri 09:00-16:00", "timezone": "Europe/Berlin"}
 HOLIDAYS = {**BERLIN, "except": ["2026-12-24..2027-01-02", "2026-10-05"]}
+HOWE = {"timezone": "Australia/Lord_Howe"}
+JOHNS = {"timezone": "America/St_Johns"}
 NIGHT = {"allow": "Fri 22:00-02:00"}
 OFFICE = "(Mon-Fri 09:00-16:00 Europe/Berlin)"
 
@@ -119,6 +121,12 @@ CASES: list[tuple[dict[str, Any], str, str, str, str | None]] = [
     ({**BERLIN, "allow": "02:00-02:30"}, "2026-10-25 00:00", "pass", "02:00-02:30 Europe/Berlin, closes 00:30 UTC", None),
     ({**BERLIN, "allow": "02:00-02:30"}, "2026-10-25 00:40", "wait", "opens 01:00 UTC (02:00-02:30 Europe/Berlin)", "2026-10-25 01:00"),
     ({**BERLIN, "allow": "01:00-04:00"}, "2026-10-25 00:00", "pass", "01:00-04:00 Europe/Berlin, closes 03:00 UTC", None),
+    ({**BERLIN, "allow": "02:10-02:50"}, "2026-10-25 01:00", "wait", "opens 01:10 UTC (02:10-02:50 Europe/Berlin)", "2026-10-25 01:10"),
+    # Lord Howe skips 02:00-02:30 on 4 October
+    ({**HOWE, "allow": "02:15-03:00"}, "2026-10-03 15:00", "wait", "opens 15:30 UTC (02:15-03:00 Australia/Lord_Howe)", "2026-10-03 15:30"),
+    # St. John's turned back over midnight, at 00:01 on Sunday (02:31 UTC) to 23:01 on Saturday
+    ({**JOHNS, "allow": "Sat 23:30-23:45"}, "2010-11-07 02:30", "wait", "opens 03:00 UTC (Sat 23:30-23:45 America/St_Johns)", "2010-11-07 03:00"),
+    ({**JOHNS, "allow": ["Sat 23:30-23:45", "Sun 00:00-00:01"]}, "2010-11-07 02:20", "wait", "opens 02:30 UTC (Sat 23:30-23:45, Sun 00:00-00:01 America/St_Johns)", "2010-11-07 02:30"),
 ]  # fmt: skip
 
 
