@@ -6,13 +6,16 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from promotion.model import Environment
 from tests.support.git import Origin
+from tests.support.stage import Stage
 
 settings.register_profile(
     "default", deadline=None, max_examples=50, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
@@ -79,3 +82,23 @@ def machine_environment() -> Mapping[str, str]:
 def origin(tmp_path: Path) -> Origin:
     """A bare repository with env/dev, env/qa and env/prod on one first commit."""
     return Origin.create(tmp_path / "origin.git")
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Builds stages below the test's folder, and closes them; `environment` in tests.support.stage makes their parts."""
+    stages: list[Stage] = []
+
+    def stage(*environments: Environment, **more: Any) -> Stage:
+        stages.append(Stage.create(tmp_path / f"stage{len(stages) or ''}", environments, **more))
+        return stages[-1]
+
+    yield stage
+    for each in stages:
+        each.close()
+
+
+@pytest.fixture
+def stage(build: Callable[..., Stage]) -> Stage:
+    """dev -> qa -> prod."""
+    return build()

@@ -1,0 +1,181 @@
+"""Rounds and hops on real repositories: what lands, what does not, and what the ledger says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from promotion.model import Spec, Verify
+from promotion.reconcile import promote
+from tests.support.stage import SICK, Stage, environment
+
+Build = Callable[..., Stage]
+
+
+def test_a_change_walks_through_all_environments_one_hop_a_round(stage: Stage) -> None:
+    """dev -> qa -> prod, each hop on what a round observed, with the source's content and both parents."""
+    first = stage.tip("dev")
+    stage.round()
+    commit = stage.commit("dev", {"web": "2\n"})
+    (hop,) = stage.round().hops
+    assert (hop.outcome, hop.environment, hop.verification) == ("promoted", "qa", "pending")
+    log = stage.origin.log("env/qa")
+    assert log[0].commit == hop.commit
+    assert log[0].parents == (first, commit)
+    assert log[0].trailers["Promotion-Source"] == commit
+    assert log[0].trailers["Promotion-Plan"] == hop.plan_id
+    (hop,) = stage.round().hops
+    assert hop.environment == "prod"
+    assert stage.origin.tree("env/prod") == stage.origin.tree("env/dev")
+    assert stage.round().hops == ()
+    assert stage.events()[-1] == "verified prod"
+
+
+def test_a_sick_release_does_not_leave_its_environment(stage: Stage) -> None:
+    """Degraded in qa: prod keeps what it has, round after round, and the verification fails once."""
+    stage.round()
+    stage.change("qa", health=(Spec("command", {"command": ["grep", "-q", "fine", "/dev/null"]}),))
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    results = [stage.round().hops for _ in range(3)]
+    assert [(r.environment, r.verification, r.status) for r in results[0]] == [("qa", "failed", 6)]
+    assert results[1:] == [(), ()]
+    assert stage.tip("prod") == stage.origin.log("env/prod")[-1].commit
+
+
+def test_what_is_not_observed_is_not_promoted(stage: Stage) -> None:
+    """A commit that dev's engine has not deployed waits, whatever its content."""
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    assert stage.round(sync=False).hops == ()
+    assert stage.plan("qa").verdict == "wait"
+
+
+def test_the_newest_healthy_commit_lands_and_the_sick_one_after_it_is_passed_over(stage: Stage) -> None:
+    """A sick newer commit does not starve the healthy older one."""
+    stage.change("qa", auto=False)
+    stage.round()
+    good = stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    bad = stage.commit("dev", SICK)
+    stage.round()
+    result = promote(stage.site, stage.env("qa"))
+    assert (result.outcome, result.plan.commit if result.plan else None) == ("promoted", good)
+    assert [p.commit for p in result.plan.passed_over] == [bad] if result.plan else False
+
+
+def test_absorbed_when_there_is_nothing_to_deploy(tmp_path: Path, build: Build) -> None:
+    """A change of protected files only: one event, no commit, no loop."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
+    stage.round()
+    stage.commit("dev", {"mine/x": "dev's\n"})
+    (hop,) = stage.round().hops
+    assert hop.outcome == "absorbed"
+    assert stage.round().hops == ()
+    assert len(stage.origin.log("env/qa")) == 1
+    assert stage.events().count("absorbed qa") == 1
+
+
+def test_protected_and_hotfixed_paths_stay(tmp_path: Path, build: Build) -> None:
+    """S9: qa's own files are byte for byte what they were; a hotfix on another path survives the merge."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
+    stage.round()
+    stage.commit("qa", {"mine/x": "qa's\n", "hotfix": "1\n"}, message="hotfix")
+    stage.commit("dev", {"mine/x": "dev's\n", "web": "2\n"})
+    stage.round()
+    files = stage.origin.files("env/qa")
+    assert files == {"health": "ok\n", "mine/x": "qa's\n", "hotfix": "1\n", "web": "2\n"}
+
+
+def test_conflict_writes_nothing(stage: Stage) -> None:
+    """S11: both sides changed one line."""
+    stage.round()
+    qa = stage.commit("qa", {"web": "qa\n"})
+    stage.commit("dev", {"web": "dev\n"})
+    hop = next(h for h in stage.round().hops if h.environment == "qa")
+    assert (hop.outcome, hop.status) == ("conflict", 5)
+    assert stage.tip("qa") == qa
+    assert "web" in hop.reason
+
+
+def test_both_changed_other_lines_merges(stage: Stage) -> None:
+    """Content merges happen where three regular files differ."""
+    lines = [f"{n}\n" for n in range(20)]
+    stage.commit("dev", {"web": "".join(lines)})
+    for _ in range(3):
+        stage.round()
+    stage.commit("qa", {"web": "".join(["qa\n", *lines[1:]])})
+    stage.commit("dev", {"web": "".join([*lines[:-1], "dev\n"])})
+    stage.round()
+    assert stage.origin.show("env/qa", "web") == "".join(["qa\n", *lines[1:-1], "dev\n"])
+
+
+def test_hold_keeps_a_change_out_until_it_is_lifted(tmp_path: Path, build: Build) -> None:
+    """on_failure: hold refuses the change downstream even after it turned healthy; lift lets it pass."""
+    from promotion.reconcile import lift
+
+    folder = tmp_path / "stage"
+    verify = Verify(on_failure="hold")
+    verify = Verify(on_failure="hold")
+    dev, qa, prod = (
+        environment(folder, "dev"),
+        environment(folder, "qa", "dev", verify=verify),
+        environment(folder, "prod", "qa"),
+    )
+    stage = build(dev, qa, prod)
+    stage.round()
+    healthy = stage.env("qa").health
+    stage.change("qa", health=(Spec("command", {"command": ["false"]}),))
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    stage.round()
+    assert stage.events()[-2:] == ["failed qa", "held qa"]
+    stage.change("qa", health=healthy)
+    for _ in range(2):
+        assert stage.round().hops == ()
+    plan = stage.plan("prod")
+    assert plan.verdict == "block"
+    assert "held in qa" in plan.reason
+    lift(stage.site, stage.env("qa"), stage.tip("qa")[:8])
+    (hop,) = stage.round().hops
+    assert hop.environment == "prod"
+
+
+def test_soak_counts_from_first_healthy(tmp_path: Path, build: Build) -> None:
+    """A soak waits until a known time, then passes; heartbeats keep it counting."""
+    folder = tmp_path / "stage"
+    soak = Spec("soak", {"for": "30m"})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(soak,)))
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    for _ in range(6):
+        assert stage.round().hops == ()
+        stage.wait(minutes=4)
+    until = stage.plan("qa").verdicts[-1].until
+    assert until is not None
+    stage.now = until - timedelta(seconds=2)
+    assert stage.round().hops == ()
+    assert [hop.outcome for hop in stage.round().hops] == ["promoted"]
+    assert "observed None" in stage.events()
+
+
+def test_a_lost_race_decides_again_and_lands_once(stage: Stage) -> None:
+    """S4: somebody else lands the same hop between our decision and our push."""
+    other = stage.open("other", by="other@example.com")
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.sync("dev")
+    push = stage.site.repository.push
+
+    def late(updates: object) -> str:
+        stage.site.repository.push = push  # type: ignore[method-assign]
+        assert promote(other, stage.env("qa")).outcome == "promoted"
+        return push(updates)  # type: ignore[arg-type]
+
+    stage.site.repository.push = late  # type: ignore[method-assign, assignment]
+    assert promote(stage.site, stage.env("qa")).outcome == "nothing"
+    assert len(stage.origin.log("env/qa")) == 2
+    assert stage.events().count("promoted qa") == 1
