@@ -22,6 +22,9 @@ from promotion.repository.store import Store
 
 log = logging.getLogger(__name__)
 
+GROWTH = "blob:limit=1m"
+"""The filter for what grows: all but huge blobs. Without any filter, Git takes the pack for a complete one and refuses it
+where a changed tree names old blobs that the clone lacks ("did not receive expected object", seen with 2.39)."""
 REMOTE_SECONDS = 60
 TRANSFER_SECONDS = 600
 
@@ -144,15 +147,12 @@ class Repository:
         old = self._known()
         first = [ref for ref in refs if ref not in old and ref not in whole]
         with self._lock():
-            for chosen, filters in (
-                (first, "--filter=blob:none"),
-                ([r for r in refs if r not in first], "--no-filter"),
-            ):
+            for chosen, filters in ((first, "blob:none"), ([r for r in refs if r not in first], GROWTH)):
                 if not chosen:
                     continue
                 answer = self._git.run(
                     self.path,
-                    *("fetch", "--quiet", filters, "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
+                    *("fetch", "--quiet", f"--filter={filters}", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
                     *("origin", *(f"+{ref}:{ref}" for ref in chosen)),
                     seconds=TRANSFER_SECONDS,
                 )

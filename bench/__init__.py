@@ -1,0 +1,1 @@
+"""Measures what README claims, as ratios within one run; `python -m bench`, or `make bench`."""
