@@ -145,6 +145,8 @@ def _probe(site: Site, number: int, asked: GateQuestion, environment: Environmen
     if at is None or verdict is None or not timedelta(0) <= site.clock() - at < REUSED:
         gate = environment.gates[number]
         verdict = gates.PROBES[gate.type](gate.settings, asked)
+        for old in [k for k, (when, _) in site.probed.items() if site.clock() - when > REUSED]:
+            del site.probed[old]
         site.probed[key] = (site.clock(), verdict)
     return verdict
 

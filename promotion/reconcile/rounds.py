@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from promotion import answers, observe
 from promotion.engines import ENGINES
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, Subject
 from promotion.observe import Site, World
 from promotion.plan import Plan
@@ -51,11 +51,7 @@ def reconcile(
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
     reverted = deploy(site, world, wanted) if sync and not dry_run else {}
-    seen = (
-        names | {e.source for e in wanted if e.source}
-        if isinstance(names, set)
-        else {*names, *(e.source for e in wanted)}
-    )
+    seen = {e.name for e in wanted} | {e.source for e in wanted}
     world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
     draft = holds(site, news(site, world))
     for environment, paths in reverted.items():
@@ -122,7 +118,7 @@ def _attempt(site: Site, draft: Draft, environment: Environment, *, land_hops: b
     for _ in range(TRIES):
         plan = answers.plan(site, draft.drafted, environment)
         if not land_hops:
-            return replace(_undone(plan)), draft
+            return _undone(plan), draft
         result, draft = land(site, draft, plan)
         if result is not None:
             return result, draft
@@ -167,12 +163,3 @@ def watch_only(site: Site, names: Collection[str], *, sync: bool = False) -> Wor
         fresh = replace(observe.survey(site), observations=draft.world.observations, unread=draft.world.unread)
         draft = news(site, fresh)
     raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
-
-
-def need(site: Site, names: Collection[str]) -> list[Environment]:
-    """The environments of these names. Raises ConfigError for one that there is not."""
-    known = {e.name: e for e in site.application.environments}
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{site.application.name} has no environment `{name}` ({', '.join(known)})")
-    return [known[name] for name in names]

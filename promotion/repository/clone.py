@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,6 +12,7 @@ from pathlib import Path
 
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Commit, Entry
+from promotion.repository import cache
 from promotion.repository.objects import EMPTY_TREE, Objects
 from promotion.repository.process import Git, failure, gist
 from promotion.repository.store import Store
@@ -51,10 +48,10 @@ class Update:
 class Repository:
     """One remote through its clone cache; several processes may share the cache. Close it, or use `with`."""
 
-    def __init__(self, url: str, git: Git, cache: Path) -> None:
+    def __init__(self, url: str, git: Git, folder: Path) -> None:
         self.url = url
         self._git = git
-        self.path = cache / f"{sha256(url.encode()).hexdigest()[:20]}.git"
+        self.path = folder / f"{sha256(url.encode()).hexdigest()[:20]}.git"
         self.objects = Objects(Store(git, self.path), self._lacks)
         self._complete: dict[str, str] | None = None
         """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
@@ -103,8 +100,7 @@ class Repository:
         args += [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
         args += ["origin", *(f"{u.new}:{u.ref}" for u in updates)]
         answer = self._git.run(self.path, *args, seconds=TRANSFER_SECONDS)
-        for update in updates:
-            (self._complete if self._complete is not None else {})[update.ref] = update.new
+        self._complete = {**self._known(), **{u.ref: u.new for u in updates}}
         refused = [line for line in answer.output.decode("utf-8", "replace").splitlines() if line.startswith("!")]
         return "\n".join([answer.said, *refused]) if answer.status else ""
 
@@ -146,19 +142,27 @@ class Repository:
         """New branches come without blobs; what grows on known ones comes whole: that costs what the change costs."""
         old = self._known()
         first = [ref for ref in refs if ref not in old and ref not in whole]
-        with self._lock():
+        with cache.lock(self.path):
             for chosen, filters in ((first, "blob:none"), ([r for r in refs if r not in first], GROWTH)):
                 if not chosen:
                     continue
                 answer = self._git.run(
                     self.path,
-                    *("fetch", "--quiet", f"--filter={filters}", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance"),
+                    *(
+                        "fetch",
+                        "--quiet",
+                        f"--filter={filters}",
+                        "--no-tags",
+                        "--no-write-fetch-head",
+                        "--no-auto-maintenance",
+                    ),
                     *("origin", *(f"+{ref}:{ref}" for ref in chosen)),
                     seconds=TRANSFER_SECONDS,
                 )
                 if answer.status:
                     self._check(answer.said)
                     raise failure(answer.said, self.url)
+            cache.tidy(self._git, self.path)
 
     def _known(self) -> Mapping[str, str]:
         if self._complete is None:
@@ -200,7 +204,7 @@ class Repository:
         """Fetches these objects in one go, as git itself does for a partial clone."""
         if not oids:
             return
-        with self._lock():
+        with cache.lock(self.path):
             answer = self._git.run(
                 self.path,
                 *(
@@ -267,8 +271,6 @@ class Repository:
     def _kind(self, oid: str) -> str:
         return self._git.run(self.path, "cat-file", "-t", oid).output.decode("ascii").strip()
 
-    # --- the cache itself ------------------------------------------------------------------------------------------
-
     def commit_tree(self, tree: str, parents: Sequence[str], message: str, at: datetime) -> str:
         """Writes a commit by Git's author and committer; returns its id."""
         return self.objects.write_commit(tree, parents, message, self._git.people, at)
@@ -285,38 +287,16 @@ class Repository:
             raise _BrokenClone(gist(said, 120))
 
     def _ensure(self) -> None:
-        if (self.path / "HEAD").is_file():
-            return
-        with self._lock():
-            if (self.path / "HEAD").is_file():
-                return
-            draft = self.path.with_suffix(f".{os.getpid()}")
-            shutil.rmtree(draft, ignore_errors=True)
-            answer = self._git.run(draft, "init", "--quiet", "--bare", "--template=", str(draft))
-            if answer.status:
-                raise ConfigError(gist(answer.said), where=str(self.path))
-            with (draft / "config").open("a", encoding="utf-8") as file:
-                file.write(_config(self.url))
-            shutil.rmtree(self.path, ignore_errors=True)
-            draft.rename(self.path)
+        if cache.make(self._git, self.path, self.url):
+            self._forget()
 
     def _remove(self) -> None:
+        cache.remove(self.path)
+        self._forget()
+
+    def _forget(self) -> None:
         self.objects.close()
         self._complete = None
-        grave = self.path.with_suffix(f".{os.getpid()}.gone")
-        try:
-            self.path.rename(grave)
-        except FileNotFoundError:
-            return
-        shutil.rmtree(grave, ignore_errors=True)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One fetch at a time in a clone, whoever shares it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with self.path.with_suffix(".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,24 +316,4 @@ class Content:
 
 
 class _BrokenClone(Exception):
-    pass
-
-
-def _config(url: str) -> str:
-    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
-    lines = [
-        *(
-            "[extensions]",
-            "\tpartialClone = origin",
-            "[core]",
-            "\trepositoryFormatVersion = 1",
-            "\tlogAllRefUpdates = false",
-        ),
-        *('[remote "origin"]', f'\turl = "{quoted}"', "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
-    ]
-    if "://" not in url or url.startswith("file://"):
-        # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.
-        lines.append(
-            '\tuploadpack = "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"'
-        )
-    return "\n".join(lines) + "\n"
+    """The clone itself is at fault, not the remote."""

@@ -1,0 +1,81 @@
+"""The folder of one clone: made, locked, tidied and removed. It is only a cache, so whatever is wrong with it is deleted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from promotion.errors import ConfigError
+from promotion.repository.process import Git, gist
+
+LOOSE, PACKS = 6700, 50
+"""How many loose objects and packs are too many, as Git's own gc.auto has it."""
+TIDY_SECONDS = 600
+
+
+def make(git: Git, path: Path, url: str) -> bool:
+    """Makes an empty, blob-less bare clone of `url` unless there is one; says whether it made one. Raises ConfigError."""
+    if (path / "HEAD").is_file():
+        return False
+    with lock(path):
+        if (path / "HEAD").is_file():
+            return True
+        draft = path.with_suffix(f".{os.getpid()}")
+        shutil.rmtree(draft, ignore_errors=True)
+        answer = git.run(draft, "init", "--quiet", "--bare", "--template=", str(draft))
+        if answer.status:
+            raise ConfigError(gist(answer.said), where=str(path))
+        with (draft / "config").open("a", encoding="utf-8") as file:
+            file.write(_config(url))
+        shutil.rmtree(path, ignore_errors=True)
+        draft.rename(path)
+    return True
+
+
+def remove(path: Path) -> None:
+    grave = path.with_suffix(f".{os.getpid()}.gone")
+    try:
+        path.rename(grave)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def tidy(git: Git, path: Path) -> None:
+    """Packs what has piled up. Objects of others that are not pushed yet stay: git keeps two weeks."""
+    loose, packs = path / "objects" / "17", path / "objects" / "pack"
+    if len(list(loose.glob("*"))) > LOOSE // 256 or len(list(packs.glob("*.pack"))) > PACKS:
+        git.run(path, "gc", "--quiet", seconds=TIDY_SECONDS)
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """One process at a time changes a clone's refs and packs, whoever shares it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with path.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _config(url: str) -> str:
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    lines = [
+        *(
+            "[extensions]",
+            "\tpartialClone = origin",
+            "[core]",
+            "\trepositoryFormatVersion = 1",
+            "\tlogAllRefUpdates = false",
+        ),
+        *('[remote "origin"]', f'\turl = "{quoted}"', "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
+    ]
+    if "://" not in url or url.startswith("file://"):
+        # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.
+        lines.append(
+            '\tuploadpack = "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"'
+        )
+    return "\n".join(lines) + "\n"
