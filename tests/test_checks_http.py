@@ -297,12 +297,13 @@ def test_secrets_of_a_url_are_never_said(caplog: pytest.LogCaptureFixture) -> No
 
     def listen(connection: socket.socket, head: bytes) -> None:
         heard.append(head)
-        connection.sendall(b"nonsense\r\n\r\n")
+        (answer() if b"well" in head else answer(b"<token=canary>"))(connection, head)
 
     with serving(listen) as url:
         secret = url.replace("http://", "http://bob:canary@") + "/healthz?token=canary#canary"
-        reading = ask(secret)
+        reading = ask(secret, **STATUS)
         assert reading.reason.startswith(f"{url}/healthz: ")
+        assert ask(secret.replace("healthz", "well")).health is HEALTHY
     assert b"token=canary" in heard[0]
     assert b"Authorization: Basic" in heard[0]
     assert "canary" not in reading.reason + caplog.text

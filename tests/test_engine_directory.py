@@ -176,6 +176,25 @@ def test_five_old_releases_are_kept_by_default(place: Path) -> None:
     assert len(releases(place)) == 6
 
 
+READER = """
+import os, sys
+while not os.path.exists(sys.argv[2]):
+    os.stat(sys.argv[1])
+"""
+
+
+def test_readers_never_find_nothing(tmp_path: Path, place: Path) -> None:
+    """A service that opens files all the time sees one whole release or the other, through every switch."""
+    sync(place)
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, str(place / "current" / "healthz"), str(tmp_path / "stop")]
+    )
+    for n in range(200):
+        sync(place, revision=f"{n:040x}")
+    (tmp_path / "stop").touch()
+    assert reader.wait(30) == 0
+
+
 def test_an_empty_commit(place: Path) -> None:
     """A commit without files is a release like any other."""
     assert sync(place, Files({})) == Deployed(A)
@@ -559,7 +578,10 @@ def test_a_kill_anywhere_leaves_a_whole_release(place: Path) -> None:
     files = {b"%d/%d" % (n % 7, n): (FILE, b"x" * n) for n in range(150)}
     contents = {A: Files({**files, b"v": (FILE, b"A")}), B: Files({**files, b"v": (FILE, b"B")})}
     reload = ["sh", "-c", "exit 0"]
+    sync(place, contents[B], B, reload=reload)
+    began = time.monotonic()
     sync(place, contents[A], A, reload=reload)
+    whole = time.monotonic() - began  # so that kills come before, within and after a sync on any machine
     seen = set()
     for turn in range(30):
         wanted = (B, A)[turn % 2]
@@ -569,7 +591,7 @@ def test_a_kill_anywhere_leaves_a_whole_release(place: Path) -> None:
                 sync(place, contents[wanted], wanted, reload=reload)
             finally:
                 os._exit(0)
-        time.sleep(rng.uniform(0, 0.06))
+        time.sleep(rng.uniform(0, 2 * whole))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         now = observe(place, reload=reload)
