@@ -46,6 +46,12 @@ def look(
     check_branch(site, world, environment)
     base = state.release.source if state.release else first_base(site, world, environment)
     objects = site.repository.objects
+    if not site.repository.find(base):
+        raise RefusedError(
+            f"{environment.name} stands for {short(base)} of {source.name}, which the repository does not have any more",
+            where=site.repository.url,
+            hint=f"promotion adopt {environment.name} --source COMMIT",
+        )
     return View(
         application=site.application,
         environment=environment,
@@ -54,6 +60,7 @@ def look(
         source_state=world.state.of(source.name),
         tip=tip,
         base=base,
+        source_tip=world.tip(source),
         chain=chain(site.repository, world.tip(source), base),
         contents=(objects.commit(tip).tree, objects.commit(base).tree),
         unread=world.unread.get(source.name),

@@ -33,6 +33,7 @@ class View:
     """D, the target branch's tip."""
     base: str
     """B, the source of the target's release."""
+    source_tip: str
     chain: tuple[Commit, ...]
     """The source branch's first-parent commits that descend from B, newest first."""
     contents: tuple[str, str]
@@ -256,6 +257,8 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
 def _nothing(view: View) -> str:
     if view.chosen and view.chosen != view.base:
         return f"{short(view.chosen)} is no commit of {view.environment.source} after {short(view.base)}"
+    if view.source_tip != view.base:
+        return f"{view.environment.source} was rewound: {short(view.base)}, which {view.environment.name} has, is not in it"
     return f"{view.environment.name} has all of {view.environment.source}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -234,6 +235,13 @@ class Repository:
         return Content(self, self.objects.commit(commit).tree)
 
     # --- history ---------------------------------------------------------------------------------------------------
+
+    def find(self, oid: str) -> bool:
+        """Whether the clone has a commit; one that no branch holds any more is asked for by its id."""
+        if not self.objects.has(oid):
+            with contextlib.suppress(ConfigError, TemporaryError):
+                self.prefetch([oid])
+        return self.objects.has(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
         """The commits of a branch, newest first, following first parents only."""
