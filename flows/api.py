@@ -1,0 +1,175 @@
+"""The door to Prefect's server for whoever must not wait for it: each question has a deadline, and its errors become ours."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+
+from promotion.errors import TemporaryError
+from promotion.model import instant
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SECONDS = 5.0
+"""A question's deadline in all."""
+OPEN_STATES = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED]
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The deployment `promote` as the server has it."""
+
+    id: UUID
+    paused: bool
+
+
+@dataclass
+class Api:
+    """One connection, which is made anew after it failed."""
+
+    seconds: float = SECONDS
+    client: SyncPrefectClient | None = None
+    artifacts: dict[str, UUID] = field(default_factory=dict)
+    """Key of an artifact that is updated in place -> its id."""
+
+    def ask(self, question: Callable[[SyncPrefectClient], T]) -> T:
+        """The answer. Raises TemporaryError when there is none in time, ObjectNotFound when there is no such thing.
+
+        A thread of its own, since a server that hangs, or trickles, passes every deadline of a socket.
+        """
+        answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
+        if self.client is None:
+            self.client = get_client(sync_client=True, httpx_settings={"timeout": httpx.Timeout(self.seconds)})
+        context, client = contextvars.copy_context(), self.client
+
+        def work() -> None:
+            try:
+                answers.put((context.run(question, client), None))
+            except Exception as exc:
+                answers.put((None, exc))
+
+        threading.Thread(target=work, name="prefect", daemon=True).start()
+        try:
+            answer, error = answers.get(timeout=self.seconds)
+        except queue.Empty as exc:
+            self.client = None
+            raise TemporaryError(f"Prefect does not answer within {self.seconds:.0f} s") from exc
+        if isinstance(error, ObjectNotFound):
+            raise error
+        if error is not None:
+            self.client = None
+            raise TemporaryError(f"Prefect does not answer ({_gist(error)})") from error
+        return answer  # type: ignore[return-value]
+
+    # --- runs ------------------------------------------------------------------------------------------------------
+
+    def deployment(self, name: str) -> Deployment | None:
+        """None when there is none of that name (yet)."""
+        try:
+            found = self.ask(lambda c: c.read_deployment_by_name(name))
+        except ObjectNotFound:
+            return None
+        return Deployment(found.id, found.paused)
+
+    def runs(
+        self, deployment: UUID, *, tag: str | None = None, states: Sequence[StateType] | None = None
+    ) -> list[FlowRun]:
+        """The newest runs of a deployment, 200 at most; with a tag, or in these states."""
+        wanted = FlowRunFilter(
+            tags=FlowRunFilterTags(all_=[tag]) if tag else None,
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))) if states else None,
+        )
+        of = DeploymentFilter(id=DeploymentFilterId(any_=[deployment]))
+        newest = FlowRunSort.EXPECTED_START_TIME_DESC
+        return self.ask(
+            lambda c: c.read_flow_runs(flow_run_filter=wanted, deployment_filter=of, sort=newest, limit=200)
+        )
+
+    def start(self, deployment: UUID, name: str, key: str, tags: list[str], parameters: dict[str, Any]) -> FlowRun:
+        """The run of this idempotency key; made if there is none."""
+        return self.ask(
+            lambda c: c.create_flow_run_from_deployment(
+                deployment, name=name, parameters=parameters, idempotency_key=key, tags=tags
+            )
+        )
+
+    def close(self, run: UUID, state: State[Any]) -> None:
+        """Sets a run's last state, whatever Prefect thinks of it."""
+        self.ask(lambda c: c.set_flow_run_state(run, state, force=True))
+
+    def rename(self, run: UUID, name: str) -> None:
+        self.ask(lambda c: c.set_flow_run_name(run, name))
+
+    # --- artifacts -------------------------------------------------------------------------------------------------
+
+    def show(
+        self, key: str, kind: Literal["markdown", "table"], *, run: UUID | None = None, **content: str | None
+    ) -> None:
+        """Creates the artifact of this key (for a run: its own one), or updates it in place.
+
+        By plain requests: the client's own functions also send an event with the whole text, each time.
+        """
+        mark = f"{key}/{run}"
+        known = self.artifacts.get(mark) or self._find(key, run)
+        if known is not None:
+            try:
+                self.ask(lambda c: c.request("PATCH", "/artifacts/{id}", json=content, path_params={"id": known}))
+                self.artifacts[mark] = known
+                return
+            except TemporaryError as exc:
+                if not _gone(exc):
+                    raise
+        made: dict[str, Any] = {"key": key, "type": kind, **content}
+        if run is not None:
+            made["flow_run_id"] = str(run)
+        answer = self.ask(lambda c: c.request("POST", "/artifacts/", json=made))
+        self.artifacts[mark] = UUID(answer.json()["id"])
+
+    def _find(self, key: str, run: UUID | None) -> UUID | None:
+        of_run = {"flow_run_id": {"any_": [str(run)]}} if run else {}
+        found = self._artifact({"key": {"any_": [key]}, **of_run}, "CREATED_DESC")
+        return UUID(found["id"]) if found else None
+
+    def last_sign(self, run: FlowRun) -> datetime | None:
+        """When a run last wrote its page, else when it began, else when it was to begin."""
+        found = self._artifact({"flow_run_id": {"any_": [str(run.id)]}}, "UPDATED_DESC")
+        return instant(found["updated"]) if found else run.start_time or run.expected_start_time
+
+    def _artifact(self, wanted: dict[str, Any], sort: str) -> dict[str, Any] | None:
+        """The first one of a filter; the client's own function sends nulls that the server refuses."""
+        question = {"artifacts": wanted, "sort": sort, "limit": 1}
+        answer = self.ask(lambda c: c.request("POST", "/artifacts/filter", json=question))
+        return next(iter(answer.json()), None)
+
+
+def _gist(error: Exception) -> str:
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return f"{type(error).__name__}: {first}"[:200]
+
+
+def _gone(error: TemporaryError) -> bool:
+    """Whether the server has lost what it is asked about, as a new database has."""
+    cause = error.__cause__
+    return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404

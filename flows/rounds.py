@@ -1,0 +1,239 @@
+"""The round loop: observes and decides for every application; has Prefect run each hop that passes, or lands it itself.
+
+It never waits for Prefect: a server that is away, hangs or lost everything costs a round its deadline and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Completed
+from promotion.config import load
+
+from flows import board, pages, runs
+from flows.api import OPEN_STATES, Api, Deployment
+from flows.runs import Seen
+from promotion import reconcile
+from promotion.errors import PromotionError, TemporaryError
+from promotion.model import Environment, Schedule, short
+from promotion.observe import Site
+from promotion.plan import Plan
+from promotion.sites import open_sites, utc_now
+
+log = logging.getLogger(__name__)
+
+PROMOTE = "promote/promote"
+"""The full name of the deployment that makes one hop."""
+RETRY = 15.0
+"""Seconds until a server that was away is asked again."""
+
+
+@dataclass
+class Prefect:
+    """What the loop knows of the server: the deployment as last seen, and whether it answers now."""
+
+    api: Api
+    config: str
+    deployment: Deployment | None = None
+    answers: bool = False
+    next_try: float = 0.0
+    since: datetime = field(default_factory=utc_now)
+    """Since when the deployment is missing."""
+
+    def look(self) -> None:
+        """Asks for the deployment; says so when what is there changed."""
+        if not self.answers and time.monotonic() < self.next_try:
+            return
+        try:
+            found = self.api.deployment(PROMOTE)
+        except TemporaryError as exc:
+            self.away(exc)
+            return
+        if not self.answers:
+            log.info("Prefect answers: each hop is a run there")
+        if found is None and self.deployment is not None:
+            log.warning("Prefect has no deployment %s any more: hops are landed here until it is served again", PROMOTE)
+            self.since = utc_now() - runs.PICKED_UP
+        if found is not None and found.paused and not (self.deployment and self.deployment.paused):
+            log.warning("%s is paused in Prefect: nothing is promoted until somebody resumes it", PROMOTE)
+        self.answers, self.deployment = True, found
+
+    def away(self, why: TemporaryError) -> None:
+        if self.answers or not self.next_try:
+            log.warning("%s: hops are landed here, without Prefect", why)
+        self.answers, self.next_try = False, time.monotonic() + RETRY
+
+    @property
+    def paused(self) -> bool:
+        """By a person: as far as is known, which counts also while the server is away."""
+        return self.deployment is not None and self.deployment.paused
+
+    @property
+    def unserved(self) -> bool:
+        """Nobody has registered the deployment, for longer than a start takes."""
+        return self.deployment is None and utc_now() - self.since > runs.PICKED_UP
+
+
+@dataclass
+class Loop:
+    """What one application's rounds remember."""
+
+    site: Site
+    prefect: Prefect
+    sync: bool
+    ticks: dict[str, datetime] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    closed_at: float = 0.0
+    board: board.Board = field(default_factory=board.Board)
+
+
+def run_rounds(config: Path, *, seconds: float, sync: bool, environ: Mapping[str, str]) -> int:
+    """Rounds over everything, one every so many seconds, until SIGTERM or SIGINT; each ends its step first."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    pipeline = load(config)
+    prefect = Prefect(Api(), str(config.absolute()))
+    with open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
+        loops = [Loop(site, prefect, sync) for site in sites]
+        while not stop.is_set():
+            due = time.monotonic() + seconds
+            prefect.look()
+            list(pool.map(one_round, loops))
+            stop.wait(max(0.0, due - time.monotonic()))
+    return 0
+
+
+def one_round(loop: Loop) -> None:
+    """One round over one application. Its errors are said once and never end the loop."""
+    try:
+        _round(loop)
+    except PromotionError as exc:
+        say(loop, "round", f"{exc}{f' ({exc.hint})' if exc.hint else ''}")
+    except Exception:
+        log.exception("%s: a bug ended this round; the next one goes on", loop.site.application.name)
+    else:
+        loop.said.pop("round", None)
+
+
+def _round(loop: Loop) -> None:
+    prefect, site = loop.prefect, loop.site
+    names = {e.name for e in site.application.environments}
+    alone = not prefect.answers and not prefect.paused
+    due: Callable[[Environment], bool] = (lambda e: e.schedule is None) if prefect.answers else _ticked(loop)
+    done = reconcile.reconcile(site, names, due=due, sync=loop.sync, land_hops=alone)
+    for hop in done.hops:
+        if hop.commit or hop.outcome == "absorbed" or hop.verification:
+            note = hop.verification if hop.status else hop.outcome
+            log.info("%s: %s %s %s", hop.application, hop.environment, note, short(hop.commit))
+    for error in done.errors:
+        say(loop, str(error.where), str(error))
+    for name, plan in done.plans.items():
+        if plan.verdict == "conflict":
+            say(loop, name, f"{name}: conflict: {plan.reason}")
+    if prefect.answers:
+        try:
+            _through_prefect(loop, done)
+        except (TemporaryError, ObjectNotFound) as exc:
+            prefect.away(exc if isinstance(exc, TemporaryError) else TemporaryError("Prefect lost a run"))
+
+
+def _through_prefect(loop: Loop, done: reconcile.Round) -> None:
+    prefect = loop.prefect
+    if not prefect.paused:
+        for plan in done.plans.values():
+            if plan.verdict == "pass" and plan.plan_id:
+                _hop(loop, plan, plan.plan_id)
+    if prefect.deployment is not None and time.monotonic() - loop.closed_at > 5:
+        _close(loop, prefect.deployment, done)
+        loop.closed_at = time.monotonic()
+    loop.board.show(prefect.api, loop.site, done.world, "Paused in Prefect." if prefect.paused else "")
+
+
+def _hop(loop: Loop, plan: Plan, plan_id: str) -> None:
+    """Has Prefect run a hop that passes, or lands it here when nobody picks it up."""
+    prefect, view = loop.prefect, plan.view
+    app, target = view.application.name, view.environment
+    if prefect.deployment is None:
+        if prefect.unserved:
+            _land(loop, plan, plan_id, [], f"{PROMOTE} is not served")
+        return
+    api, now = prefect.api, utc_now()
+    found = [
+        Seen(run, api.last_sign(run) if run.state_type == StateType.RUNNING else None)
+        for run in api.runs(prefect.deployment.id, tag=runs.tag(plan_id))
+    ]
+    step = runs.step(found, now)
+    if step.what == "land":
+        _land(loop, plan, plan_id, [s.run for s in found if not s.over], step.why)
+    elif step.what == "start":
+        name = pages.run_name(app, target.name, target.source, plan.commit)
+        parameters = {"application": app, "environment": target.name, "config": prefect.config, "by_hand": False}
+        tags = [runs.tag(plan_id), f"application-{app}", f"environment-{target.name}"]
+        api.start(prefect.deployment.id, name, f"{plan_id}:{step.number}", tags, parameters)
+        log.info("%s: started a run", name)
+
+
+def _land(loop: Loop, plan: Plan, plan_id: str, open_runs: list[FlowRun], why: str) -> None:
+    """Lands a hop without Prefect, and closes the runs that were to do it."""
+    log.warning("%s: landed here, since %s", plan.view.environment.name, why)
+    result = reconcile.promote(loop.site, plan.view.environment, plan_id=plan_id, by_hand=False)
+    log.info("%s: %s %s %s", result.application, result.environment, result.outcome, short(result.commit))
+    if result.outcome not in ("promoted", "absorbed"):
+        return
+    name = f"{result.outcome} {short(result.commit or plan.commit)}"
+    for run in open_runs:
+        loop.prefect.api.close(run.id, Completed(name=name, message=f"by the round loop, since {why}"))
+
+
+def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
+    """Closes runs that Prefect still shows as under way although their process is gone."""
+    api, now, app = loop.prefect.api, utc_now(), loop.site.application.name
+    under_way = [state for state in OPEN_STATES if state not in (StateType.SCHEDULED, StateType.PAUSED)]
+    for run in api.runs(deployment.id, states=under_way):
+        if run.parameters.get("application") != app or now - (run.start_time or run.created or now) < runs.PICKED_UP:
+            continue
+        state = runs.verdict(loop.site, done.world, Seen(run, api.last_sign(run)), now)
+        if state is not None:
+            api.close(run.id, state)
+            log.warning("%s: its process is gone; closed from Git as %s", run.name, state.name)
+
+
+def _ticked(loop: Loop) -> Callable[[Environment], bool]:
+    """Without Prefect: an environment with a schedule is due in the first round after each tick."""
+
+    def due(environment: Environment) -> bool:
+        if environment.schedule is None:
+            return True
+        now = utc_now()
+        last = loop.ticks.setdefault(environment.name, now)
+        if next_tick(environment.schedule, last) > now:
+            return False
+        loop.ticks[environment.name] = now
+        return True
+
+    return due
+
+
+def say(loop: Loop, about: str, text: str) -> None:
+    """Logs what is wrong when it is new: rounds are many."""
+    if loop.said.get(about) != text:
+        loop.said[about] = text
+        log.error("%s: %s", loop.site.application.name, text)
+
+
+def next_tick(schedule: Schedule, after: datetime) -> datetime:
+    """The first tick of a schedule after an instant."""
+    return next(CronSim(schedule.cron, after.astimezone(ZoneInfo(schedule.timezone)))).astimezone(UTC)

@@ -1,0 +1,75 @@
+"""What became of a hop, as the last state of a Prefect run: its name is what the list of runs shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Crashed, Failed
+
+from flows.pages import clock
+from promotion.errors import ConfigError, ConflictError, PromotionError, RefusedError
+from promotion.model import Verdict, VerificationWord, short
+from promotion.reconcile import Result
+
+
+def of_result(result: Result, now: datetime) -> State[Any]:
+    """The state of a hop whose verification is not waited for (or that has none)."""
+    message = _lines(result.reason, result.hint)
+    match result.outcome:
+        case "promoted" | "rolled-back":
+            return Completed(name=f"{result.outcome} {short(result.commit)}", message=message)
+        case "absorbed":
+            source = result.plan.commit if result.plan else None
+            return Completed(name=f"absorbed {short(source)}", message=message)
+        case "nothing":
+            return Completed(name="nothing to do", message=message)
+        case "waiting":
+            return Completed(name=waiting(result.plan.verdicts if result.plan else (), now), message=message)
+        case "conflict":
+            return Failed(name="conflict", message=message)
+        case "contended":
+            return Failed(name="contended", message=message)
+        case _:
+            return Failed(name="Refused", message=message)
+
+
+def waiting(verdicts: Sequence[Verdict], now: datetime) -> str:
+    """`waiting: soak until 13:58 UTC`."""
+    waits = [v for v in verdicts if v.verdict == "wait"]
+    words = [f"{v.gate} until {clock(v.until, now)}" if v.until else v.gate for v in waits]
+    return f"waiting: {', '.join(words)}"[:100] if words else "waiting"
+
+
+def of_verification(word: VerificationWord, commit: str, message: str) -> State[Any]:
+    """The state of a hop that landed, by how its verification turned out."""
+    match word:
+        case "failed":
+            return Failed(name="verification failed", message=f"{short(commit)}: {message}")
+        case "timed-out":
+            return Failed(name="verification timed out", message=f"{short(commit)}: {message}")
+        case _:
+            return Completed(name=f"promoted {short(commit)}", message=message)
+
+
+def of_error(error: PromotionError) -> State[Any]:
+    """A failed run without a traceback: one line, and what to do."""
+    name = "failed, try again"
+    if isinstance(error, RefusedError):
+        name = "Refused"
+    elif isinstance(error, ConflictError):
+        name = "conflict"
+    elif isinstance(error, ConfigError):
+        name = "configuration"
+    return Failed(name=name, message=_lines(str(error), error.hint))
+
+
+def lost(message: str) -> State[Any]:
+    """A run whose process is gone."""
+    return Crashed(name="lost", message=message)
+
+
+def _lines(message: str, hint: str | None) -> str:
+    return f"{message}\n{hint}" if hint else message
