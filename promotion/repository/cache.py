@@ -19,10 +19,10 @@ TIDY_SECONDS = 600
 
 def make(git: Git, path: Path, url: str) -> bool:
     """Makes an empty, blob-less bare clone of `url` unless there is one; says whether it made one. Raises ConfigError."""
-    if (path / "HEAD").is_file():
+    if _is_clone(path, url):
         return False
     with lock(path):
-        if (path / "HEAD").is_file():
+        if _is_clone(path, url):
             return True
         draft = path.with_suffix(f".{os.getpid()}")
         shutil.rmtree(draft, ignore_errors=True)
@@ -31,18 +31,31 @@ def make(git: Git, path: Path, url: str) -> bool:
             raise ConfigError(gist(answer.said), where=str(path))
         with (draft / "config").open("a", encoding="utf-8") as file:
             file.write(_config(url))
-        shutil.rmtree(path, ignore_errors=True)
+        remove(path)
         draft.rename(path)
     return True
 
 
+def _is_clone(path: Path, url: str) -> bool:
+    """Whether a repository of this remote is there: enough of one for git to say itself what else is wrong."""
+    try:
+        head, config = (path / "HEAD").read_bytes(), (path / "config").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return head.startswith(b"ref: ") and _url_line(url) in config and (path / "objects").is_dir()
+
+
 def remove(path: Path) -> None:
     grave = path.with_suffix(f".{os.getpid()}.gone")
+    shutil.rmtree(grave, ignore_errors=True)  # of a killed process with our number
     try:
         path.rename(grave)
     except FileNotFoundError:
         return
-    shutil.rmtree(grave, ignore_errors=True)
+    if grave.is_dir():
+        shutil.rmtree(grave, ignore_errors=True)
+    else:
+        grave.unlink(missing_ok=True)
 
 
 def tidy(git: Git, path: Path) -> None:
@@ -61,8 +74,12 @@ def lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _config(url: str) -> str:
+def _url_line(url: str) -> str:
     quoted = url.replace("\\", "\\\\").replace('"', '\\"')
+    return f'\turl = "{quoted}"\n'
+
+
+def _config(url: str) -> str:
     lines = [
         *(
             "[extensions]",
@@ -71,7 +88,7 @@ def _config(url: str) -> str:
             "\trepositoryFormatVersion = 1",
             "\tlogAllRefUpdates = false",
         ),
-        *('[remote "origin"]', f'\turl = "{quoted}"', "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
+        *('[remote "origin"]', _url_line(url).rstrip("\n"), "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
     ]
     if "://" not in url or url.startswith("file://"):
         # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.

@@ -134,6 +134,7 @@ class Repository:
     def _ask(self, refs: Sequence[str]) -> dict[str, str]:
         answer = self._git.run(self.path, "ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
         if answer.status:
+            self._check(answer.said)
             raise failure(answer.said, self.url)
         lines = (line.partition("\t") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
         globs = tuple(ref[:-1] for ref in refs if ref.endswith("*"))
@@ -288,10 +289,12 @@ class Repository:
         return TemporaryError(f"the clone cache lacks {what}; it is made again", where=self.url)
 
     def _check(self, said: str) -> None:
-        """Raises _BrokenClone when the fault is the clone's own and not the remote's."""
-        if re.search(
-            r"corrupt|bad object|unable to read|loose object|not a git repository: |packfile|bad tree|missing", said
-        ):
+        """Raises _BrokenClone when the fault is the clone's own and not the remote's.
+
+        Git names the clone's path for most of them, a lock too: whoever changes a clone holds ours, so it is a dead one's.
+        """
+        own = r"corrupt|bad object|unable to read|loose object|packfile|bad tree|missing|reference broken"
+        if str(self.path) in said or re.search(own, said):
             raise _BrokenClone(gist(said, 120))
 
     def _ensure(self) -> None:

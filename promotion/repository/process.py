@@ -158,6 +158,10 @@ class Git:
         with process:
             try:
                 output, said = _talk(process, stdin, began + seconds)
+                process.wait(max(0.0, began + seconds - time.monotonic()))
+            except subprocess.TimeoutExpired as exc:
+                _kill(process)
+                raise TemporaryError("git did not answer in time") from exc
             except BaseException:
                 _kill(process)
                 raise
@@ -232,7 +236,7 @@ def clean(text: str) -> str:
     """What git or a server's hook said, without control characters, progress, or secrets in URLs."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text.replace("\r", "\n"))
-    text = re.sub(r"([a-z+]+://)[^/@\s]*@", r"\1", text)
+    text = re.sub(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s]*@", r"\1", text)
     return text.strip()
 
 
