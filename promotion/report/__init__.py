@@ -1,0 +1,12 @@
+"""What people and programs are shown, as plain data for JSON, tables and pages; reads Git only, writes and prints nothing.
+
+Times are ISO texts in UTC, ids are full, paths are text; making them short or relative is for whoever renders them.
+"""
+
+from promotion.report.audit import audit
+from promotion.report.hops import event, plan, result
+from promotion.report.origins import origin
+from promotion.report.places import where
+from promotion.report.standing import plans, quick, status
+
+__all__ = ["audit", "event", "origin", "plan", "plans", "quick", "result", "status", "where"]

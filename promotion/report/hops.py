@@ -1,0 +1,114 @@
+"""One plan, one outcome and one event as the objects that `--json` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from promotion.events import Event
+from promotion.model import Commit, Verdict, iso, shown, span
+from promotion.observe import Site
+from promotion.plan import Change, Plan
+from promotion.report.origins import origin, origins
+from promotion.state import State
+
+
+class Outcome(Protocol):
+    """What became of one hop, as `reconcile.Result` has it."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def application(self) -> str: ...
+    @property
+    def environment(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def plan(self) -> Plan | None: ...
+    @property
+    def plan_id(self) -> str | None: ...
+    @property
+    def commit(self) -> str | None: ...
+    @property
+    def verification(self) -> str | None: ...
+
+
+def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
+    """The object of `plan --json`. `commits` are the root's own. Without the ledger's `state`, what the plan knows of it."""
+    view, merged = plan.view, plan.merged
+    source = view.application.environment(view.environment.source or "")
+    known = state or State(
+        view.application.name,
+        environments={view.environment.name: view.state, source.name: view.source_state},
+    )
+    commits = origins(site, known, source, view.base, plan.commit) if plan.commit else []
+    return {
+        "plan_id": plan.plan_id,
+        "application": view.application.name,
+        "environment": view.environment.name,
+        "verdict": plan.verdict,
+        "reason": plan.reason,
+        "source": {
+            "environment": source.name,
+            "branch": source.branch,
+            "commit": plan.commit,
+            "origin": origin(site, known, source, plan.commit) if plan.commit else None,
+        },
+        "target": {"branch": view.environment.branch, "tip": view.tip},
+        "base": view.base,
+        "tree": merged.tree if merged else None,
+        "identical": bool(merged and merged.identical),
+        "absorbs": bool(merged and merged.absorbed),
+        "commits": [_commit(c) for c in commits],
+        "changes": _changes(merged.changes if merged else ()),
+        "kept": _changes(merged.kept if merged else ()),
+        "conflicts": [shown(path) for path in merged.conflicts] if merged else [],
+        "verdicts": [_verdict(v) for v in plan.verdicts],
+        "passed_over": [{"commit": p.commit, "verdict": p.verdict, "reason": p.reason} for p in plan.passed_over],
+        "then": _then(plan),
+    }
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    author = {"author": commit.author.name, "email": commit.author.email}
+    return {"commit": commit.oid, **author, "subject": commit.subject, "at": iso(commit.at)}
+
+
+def _changes(changes: Iterable[Change]) -> list[dict[str, str]]:
+    return [{"path": shown(c.path), "change": c.change, "explained_by": c.explained_by} for c in changes]
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    until = iso(verdict.until) if verdict.until else None
+    return {"gate": verdict.gate, "verdict": verdict.verdict, "reason": verdict.reason, "until": until}
+
+
+def _then(plan: Plan) -> str:
+    """What happens once this has landed, in words."""
+    environment, rules = plan.view.environment, plan.view.environment.verify
+    words = {"none": "nothing more", "hold": "held"}
+    follows = [t.name for t in plan.view.application.targets_of(environment.name)]
+    parts = [f"verify {span(rules.within)}", f"degraded -> {words[rules.on_failure]}"]
+    parts += [f"no answer -> {words[rules.on_timeout]}"]
+    return "; ".join([*parts, *([f"{', '.join(follows)} follows"] if follows else [])])
+
+
+def result(result: Outcome) -> dict[str, Any]:
+    """The object of `promote --json`, and one of the hops of `run --json`."""
+    plan = result.plan
+    return {
+        "outcome": result.outcome,
+        "plan_id": result.plan_id,
+        "application": result.application,
+        "environment": result.environment,
+        "commit": result.commit,
+        "reason": result.reason,
+        "verification": result.verification,
+        "source": {"environment": plan.view.environment.source, "commit": plan.commit} if plan else None,
+    }
+
+
+def event(commit: Commit, event: Event) -> dict[str, Any]:
+    """One of the events of `history --json`; `record` is its commit in the ledger."""
+    return {**event.to_json(), "record": commit.oid}

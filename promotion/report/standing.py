@@ -1,0 +1,127 @@
+"""How every environment of an application stands: the objects of `status --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from promotion import answers, gates, merge
+from promotion.errors import PromotionError
+from promotion.model import Environment, Health, Verdict, iso, shown
+from promotion.observe import Site, World
+from promotion.plan import Plan
+from promotion.report.origins import origin
+from promotion.state import EnvironmentState
+
+PATHS = 20
+"""How many drifted paths are named; all are counted."""
+
+
+def quick(site: Site, world: World, environment: Environment, *, chosen: str | None = None) -> Plan:
+    """The plan from Git alone: a gate that would ask the world is not asked, and waits. Raises PromotionError."""
+    pure = tuple(gate for gate in environment.gates if gate.type in gates.PURE)
+    plan = answers.plan(site, world, replace(environment, gates=pure), chosen=chosen)
+    plan = replace(plan, view=replace(plan.view, environment=environment))
+    asks = [gate.type for gate in environment.gates if gate.type not in gates.PURE]
+    if not asks or plan.verdict != "pass" or plan.absorbs:
+        return plan
+    waits = [Verdict(name, "wait", "is asked when it is promoted") for name in asks]
+    reason = "; ".join(f"{v.gate}: {v.reason}" for v in waits)
+    return replace(plan, verdict="wait", reason=reason, verdicts=(*plan.verdicts, *waits))
+
+
+def plans(site: Site, world: World) -> dict[str, Plan | PromotionError]:
+    """The plan from Git alone for each environment that takes commits, or the error that there is instead."""
+    found: dict[str, Plan | PromotionError] = {}
+    for environment in (e for e in site.application.environments if e.source):
+        try:
+            found[environment.name] = quick(site, world, environment)
+        except PromotionError as exc:
+            found[environment.name] = exc
+    return found
+
+
+def status(site: Site, world: World, plans_: Mapping[str, Plan | PromotionError] | None = None) -> dict[str, Any]:
+    """One application's object of `status --json`. An environment without a plan in `plans_` says nothing of what is next.
+
+    Without `plans_` they are made from Git alone.
+    """
+    known = plans(site, world) if plans_ is None else plans_
+    rows = [_row(site, world, e, known.get(e.name)) for e in site.application.environments]
+    return {"application": site.application.name, "ledger": world.ledger, "environments": rows}
+
+
+def _row(site: Site, world: World, environment: Environment, plan: Plan | PromotionError | None) -> dict[str, Any]:
+    state, tip = world.state.of(environment.name), world.tip(environment)
+    release = state.release
+    drift = drifted(site, environment, state, tip)
+    watched = state.verification
+    return {
+        "environment": environment.name,
+        "branch": environment.branch,
+        "from": environment.source,
+        "auto": environment.auto,
+        "tip": tip,
+        "release": {"commit": release.commit, "source": release.source} if release else None,
+        "origin": origin(site, world.state, environment, tip),
+        "since": _since(site, state, tip),
+        **_observed(world, environment, state),
+        "verification": {"commit": watched.commit, "state": watched.state, "until": iso(watched.until)}
+        if watched
+        else None,
+        **_next(plan),
+        "frozen": None,
+        "holds": [{"commit": h.commit, "reason": h.reason, "by": h.by, "at": iso(h.at)} for h in state.holds],
+        "drift": len(drift),
+        "drift_paths": [shown(path) for path in drift[:PATHS]],
+    }
+
+
+def _observed(world: World, environment: Environment, state: EnvironmentState) -> dict[str, Any]:
+    """What was last recorded; what was read just now says how fresh it is, or why it could not be read."""
+    seen, live = state.observed, world.observations.get(environment.name)
+    unread = world.unread.get(environment.name)
+    at = live.at if live else seen.at if seen else None
+    return {
+        "deployed": seen.revision if seen else None,
+        "health": (seen.health if seen else Health.UNKNOWN).value,
+        "health_since": iso(seen.since) if seen else None,
+        "observed_at": iso(at) if at else None,
+        "reasons": [unread] if unread else list(seen.reasons) if seen else ["not observed yet"],
+    }
+
+
+def _since(site: Site, state: EnvironmentState, tip: str) -> str:
+    """Since when the branch's tip is there: when it was released, else first observed, else committed."""
+    if state.release and state.release.commit == tip and state.since:
+        return iso(state.since)
+    fact = state.facts.get(tip)
+    return iso(fact.first if fact else site.repository.objects.commit(tip).at)
+
+
+def drifted(site: Site, environment: Environment, state: EnvironmentState, tip: str) -> list[bytes]:
+    """The unprotected paths at which the branch's tip differs from what its release stands for, sorted."""
+    if environment.source is None or state.release is None or not site.repository.find(state.release.source):
+        return []
+    objects, kept = site.repository.objects, merge.protected(environment.protect)
+    base = objects.commit(state.release.source).tree
+    return sorted(path for path in objects.diff(base, objects.commit(tip).tree) if not kept(path))
+
+
+def _next(plan: Plan | PromotionError | None) -> dict[str, Any]:
+    if plan is None:
+        return {"candidate": None, "verdict": None, "waiting_for": None, "until": None, "plan_id": None, "hint": None}
+    if isinstance(plan, PromotionError):
+        said = {"verdict": "block", "waiting_for": plan.message, "hint": plan.hint}
+        return {"candidate": None, "until": None, "plan_id": None, **said}
+    untils = [v.until for v in plan.verdicts if v.verdict == "wait"]
+    known = [until for until in untils if until is not None]
+    return {
+        "candidate": plan.commit,
+        "verdict": plan.verdict,
+        "waiting_for": plan.reason if plan.verdict in ("wait", "block", "conflict") else None,
+        "until": iso(max(known)) if known and len(known) == len(untils) else None,
+        "plan_id": plan.plan_id,
+        "hint": None,
+    }

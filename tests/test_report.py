@@ -1,0 +1,326 @@
+"""What is shown of real repositories: how environments stand, plans, where a change is, and whether the ledger holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promotion import ledger, report
+from promotion.events import Event
+from promotion.model import Spec, instant
+from promotion.reconcile import hold, promote
+from promotion.repository import Update
+from tests.support.stage import SICK, Stage, environment
+
+Build = Callable[..., Stage]
+
+
+def rows(stage: Stage, **more: Any) -> dict[str, dict[str, Any]]:
+    """Status by environment, as JSON has it."""
+    data = json.loads(json.dumps(report.status(stage.site, stage.world(), **more)))
+    return {row["environment"]: row for row in data["environments"]}
+
+
+def walked(stage: Stage, rounds: int = 4) -> str:
+    """A change that went all the way; returns dev's commit."""
+    stage.round()
+    commit = stage.commit("dev", {"web": "2\n"})
+    for _ in range(rounds):
+        stage.round()
+    return commit
+
+
+# --- status and plan ------------------------------------------------------------------------------------------------
+
+
+def test_status_has_the_keys_of_the_contract(stage: Stage) -> None:
+    """Other programs rely on them."""
+    walked(stage)
+    keys = {"environment", "branch", "tip", "deployed", "health", "since", "observed_at", "reasons", "origin"}
+    keys |= {"candidate", "verdict", "waiting_for", "frozen", "holds", "drift"}
+    assert all(keys <= row.keys() for row in rows(stage).values())
+
+
+def test_status_shows_origins_and_not_our_merges(stage: Stage) -> None:
+    """prod's release stands for dev's commit, through qa's merge."""
+    commit = walked(stage)
+    shown = rows(stage)
+    assert [shown[name]["origin"] for name in ("dev", "qa", "prod")] == [commit] * 3
+    assert len({shown[name]["tip"] for name in shown}) == 3
+    assert [row["health"] for row in shown.values()] == ["healthy"] * 3
+    assert [row["verdict"] for row in shown.values()] == [None, "nothing", "nothing"]
+
+
+def test_status_before_anything_was_recorded(stage: Stage) -> None:
+    """Nothing is known, and that is what it says."""
+    shown = rows(stage)
+    assert [row["health"] for row in shown.values()] == ["unknown"] * 3
+    assert shown["qa"]["reasons"] == ["not observed yet"]
+
+
+def test_status_counts_drift_and_keeps_the_origin_of_a_hotfix(tmp_path: Path, build: Build) -> None:
+    """A commit made by hand stands for what was there before it; protected files are no drift."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
+    commit = walked(stage, 2)
+    stage.commit("qa", {"hotfix": "1\n", "mine/x": "1\n"})
+    row = rows(stage)["qa"]
+    assert (row["drift"], row["drift_paths"], row["origin"]) == (1, ["hotfix"], commit)
+    assert row["release"]["commit"] != row["tip"]
+
+
+def test_status_survives_an_environment_that_cannot_be_planned(stage: Stage) -> None:
+    """A branch that was rewound is said in its row, with the way out; the others are as always."""
+    walked(stage)
+    stage.origin.set("env/qa", stage.origin.log("env/qa")[-1].commit)
+    row = rows(stage)["qa"]
+    assert row["verdict"] == "block"
+    assert "rewound" in row["waiting_for"]
+    assert "adopt" in row["hint"]
+
+
+def test_status_asks_no_check(tmp_path: Path, build: Build) -> None:
+    """A gate that asks the world is named as what it waits for, and is not run."""
+    folder = tmp_path / "stage"
+    touched = tmp_path / "touched"
+    gate = Spec("command", {"command": ["touch", str(touched)]})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(gate,), auto=False))
+    walked(stage, 1)
+    stage.change("qa", auto=True)
+    touched.unlink()
+    stage.site.probed.clear()
+    assert rows(stage)["qa"]["waiting_for"] == "command: is asked when it is promoted"
+    assert not touched.exists()
+    assert report.quick(stage.site, stage.world(), stage.env("qa")).plan_id == stage.plan("qa").plan_id
+    assert touched.exists()
+
+
+def test_status_says_until_when(tmp_path: Path, build: Build) -> None:
+    """A soak's end is a time that programs can read."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(Spec("soak", {"for": "30m"}),)))
+    walked(stage, 1)
+    row = rows(stage)["qa"]
+    assert row["verdict"] == "wait"
+    assert instant(row["until"]) > stage.now + timedelta(minutes=29)
+
+
+def test_plan_lists_the_roots_commits_with_their_authors(stage: Stage) -> None:
+    """Over two hops: what people wrote, never our merges."""
+    stage.change("prod", auto=False)
+    walked(stage)
+    second = stage.origin.commit("env/dev", {"web": "3\n"}, message="more", author="erin")
+    for _ in range(3):
+        stage.round()
+    plan = report.plan(stage.site, stage.plan("prod"))
+    assert [(c["author"], c["subject"]) for c in plan["commits"]] == [("erin", "more"), ("dave", "a change")]
+    assert plan["source"]["origin"] == plan["commits"][0]["commit"] == second
+    assert plan["source"]["commit"] == stage.tip("qa")
+    assert plan["changes"] == [{"path": "web", "change": "added", "explained_by": "tested"}]
+    assert plan["identical"] is True
+    json.dumps(plan)
+
+
+def test_plan_of_nothing(stage: Stage) -> None:
+    """The keys are there, empty."""
+    stage.round()
+    plan = report.plan(stage.site, stage.plan("qa"))
+    assert (plan["verdict"], plan["plan_id"], plan["commits"], plan["source"]["commit"]) == ("nothing", None, [], None)
+
+
+def test_result_has_the_keys_of_the_contract(stage: Stage) -> None:
+    """Of `promote --json`."""
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.sync("dev")
+    data = report.result(promote(stage.site, stage.env("qa")))
+    keys = {"outcome", "plan_id", "application", "environment", "commit", "reason", "verification"}
+    assert keys <= data.keys()
+    assert (data["outcome"], data["verification"]) == ("promoted", "pending")
+
+
+# --- where ----------------------------------------------------------------------------------------------------------
+
+
+def places(stage: Stage, commit: str) -> dict[str, dict[str, Any]]:
+    """Where a change is, by environment."""
+    data = report.where(stage.site, stage.world(), commit)
+    return {place["environment"]: place for place in data["environments"]}
+
+
+def test_where_finds_a_change_under_its_other_names(stage: Stage) -> None:
+    """In qa it is a merge commit; asking by that one is the same question."""
+    commit = walked(stage)
+    merge = stage.origin.log("env/qa")[0].commit
+    stage.commit("dev", {"web": "3\n"})
+    for _ in range(3):
+        stage.round()
+    found = places(stage, commit)
+    assert [found[name]["in"] for name in ("dev", "qa", "prod")] == [True] * 3
+    assert (found["dev"]["as"], found["qa"]["as"]) == (commit, merge)
+    assert found["prod"]["as"] == stage.origin.log("env/prod")[1].commit
+    assert report.where(stage.site, stage.world(), merge)["origin"] == commit
+    assert places(stage, merge) == found
+
+
+def test_where_says_what_keeps_a_change_from_the_next(stage: Stage) -> None:
+    """qa waits for a person, and prod for qa."""
+    stage.change("qa", auto=False)
+    commit = walked(stage, 1)
+    found = places(stage, commit)
+    assert [found[name]["in"] for name in ("dev", "qa", "prod")] == [True, False, False]
+    assert "by hand" in found["qa"]["reason"]
+    assert found["prod"]["reason"] == "waits for qa"
+
+
+def test_where_of_what_was_absorbed(tmp_path: Path, build: Build) -> None:
+    """A change of protected files is there without a commit of its own."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
+    stage.round()
+    commit = stage.commit("dev", {"mine/x": "dev's\n"})
+    stage.round()
+    place = places(stage, commit)["qa"]
+    assert (place["in"], place["as"], place["since"]) == (True, stage.tip("qa"), None)
+
+
+# --- audit ----------------------------------------------------------------------------------------------------------
+
+
+def problems(stage: Stage) -> list[str]:
+    """What the audit says."""
+    return [finding["problem"] for finding in report.audit(stage.site, stage.world())]
+
+
+def test_audit_of_a_busy_ledger_is_clean(tmp_path: Path, build: Build) -> None:
+    """Promotions, hotfixes, content merges, protected paths, failures and holds: all of it holds."""
+    folder = tmp_path / "stage"
+    qa = environment(folder, "qa", "dev", protect=("mine/**",))
+    qa = replace(qa, deciding={**qa.deciding, "protect": ["mine/**"]})
+    stage = build(environment(folder, "dev"), qa, environment(folder, "prod", "qa"))
+    stage.commit("dev", {"web": "".join(f"{n}\n" for n in range(9)), "mine/x": "dev's\n"})
+    for _ in range(3):
+        stage.round()
+    stage.commit("qa", {"mine/x": "qa's\n", "web": "".join(f"{n}\n" for n in [*range(8), "hotfix"])})
+    stage.commit("dev", {"web": "".join(f"{n}\n" for n in ["new", *range(1, 9)])})
+    for _ in range(3):
+        stage.round()
+    stage.commit("dev", SICK)
+    stage.round()
+    hold(stage.site, stage.env("qa"), stage.tip("dev"), "bad")
+    assert "promoted prod" in stage.events()
+    assert problems(stage) == []
+
+
+def tamper(stage: Stage, events: list[Event], *, branch: tuple[str, str] | None = None) -> None:
+    """Somebody with the right to push writes records of their own, with the state that they give, and moves a branch."""
+    world, repository = stage.world(), stage.site.repository
+    tip, _ = ledger.append(repository, world.ledger, world.state, events)
+    assert tip is not None
+    repository.push([Update(stage.application.ledger, world.ledger, tip)])
+    if branch:
+        stage.origin.set(*branch)
+
+
+def forged(stage: Stage, source: str, target: str, commit: str, **more: Any) -> Event:
+    """A promoted record of somebody's own making."""
+    made = stage.site.repository.objects.commit(commit)
+    data = {"plan_id": "0" * 64, "commit": commit, "source": source, "target": target, "tree": made.tree}
+    data |= {"base": stage.world().state.of("qa").release.source, "until": "2026-11-24T12:30:00Z"}  # type: ignore[union-attr]
+    return Event("promoted", "shop", "qa", stage.now, "mallory", {**data, **more})
+
+
+def message(event_id: str, source: str) -> str:
+    """The trailers of a promotion."""
+    keys = {"Plan": "0" * 64, "Application": "shop", "Environment": "qa", "Source": source, "Attempt": event_id}
+    return "shop: qa\n\n" + "\n".join(f"Promotion-{key}: {value}" for key, value in keys.items())
+
+
+def test_audit_sees_a_commit_that_claims_to_be_a_promotion(stage: Stage) -> None:
+    """Trailers without a record."""
+    walked(stage)
+    stage.commit("qa", {"web": "evil\n"}, message=message("1" * 32, stage.tip("dev")))
+    assert [p for p in problems(stage) if "no record tells of it" in p]
+
+
+def test_audit_sees_a_promotion_of_what_was_never_healthy(stage: Stage) -> None:
+    """S1, judged by the state before the record."""
+    walked(stage)
+    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
+    event = forged(stage, source, target, stage.tip("dev")) if stage.world() else None
+    assert event is not None
+    commit = stage.origin.commit("env/qa", {"web": "3\n"}, message=message(event.id, source), merges=[source])
+    stage.world()
+    tree = stage.site.repository.objects.commit(commit).tree
+    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
+    assert problems(stage) == [f"{source[:7]} was never observed in dev when it was promoted to qa"]
+
+
+def test_audit_sees_content_that_no_rule_explains(stage: Stage) -> None:
+    """S10: a file that neither base, target nor source has."""
+    walked(stage)
+    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
+    stage.change("qa", auto=False)
+    stage.round()
+    event = forged(stage, source, target, source)
+    commit = stage.origin.commit(
+        "env/qa", {"web": "3\n", "evil": "1\n"}, message=message(event.id, source), merges=[source]
+    )
+    stage.world()
+    tree = stage.site.repository.objects.commit(commit).tree
+    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
+    assert problems(stage) == [f"{commit[:7]} is not what the entry table says at evil"]
+
+
+def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
+    """Tampering with the folded state is said once, at its record."""
+    walked(stage)
+    world, repository = stage.world(), stage.site.repository
+    state = replace(world.state, environments={})
+    event = Event("lifted", "shop", "qa", stage.now, "mallory", {"commit": stage.tip("qa")})
+    tip, _ = ledger.append(repository, world.ledger, state, [event])
+    assert tip is not None
+    repository.push([Update(stage.application.ledger, world.ledger, tip)])
+    assert problems(stage) == ["its state is not what the events up to here make of it"]
+
+
+def test_audit_sees_an_unreadable_record(stage: Stage) -> None:
+    """It is named, and the records after it are still judged."""
+    walked(stage)
+    world = stage.world()
+    assert world.ledger is not None
+    made = stage.site.repository.objects.commit(world.ledger)
+    bad = stage.site.repository.commit_tree(made.tree, [made.oid], "hello", stage.now)
+    stage.site.repository.push([Update(stage.application.ledger, made.oid, bad)])
+    (problem,) = problems(stage)
+    assert "not readable" in problem
+
+
+def test_audit_sees_a_rewound_branch(stage: Stage) -> None:
+    """The ledger knows a promotion that its branch has lost."""
+    walked(stage)
+    lost = stage.tip("qa")
+    stage.origin.set("env/qa", stage.origin.log("env/qa")[1].commit)
+    assert f"{lost[:7]} is not on the branch of qa: was it rewound?" in problems(stage)
+
+
+@pytest.mark.parametrize("key", ["Plan", "Source", "Attempt"])
+def test_audit_compares_what_commit_and_record_say(stage: Stage, key: str) -> None:
+    """A commit whose trailer differs from its record."""
+    walked(stage)
+    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
+    stage.change("qa", auto=False)
+    stage.round()
+    event = forged(stage, source, target, source)
+    said = message(event.id, source).replace(f"Promotion-{key}: ", f"Promotion-{key}: f")
+    commit = stage.origin.commit("env/qa", {"web": "3\n"}, message=said, merges=[source])
+    stage.world()
+    tree = stage.site.repository.objects.commit(commit).tree
+    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
+    assert problems(stage) == [f"{commit[:7]} says another Promotion-{key} than its record"]
