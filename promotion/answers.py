@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from promotion import gates, merge
-from promotion.errors import ConfigError, RefusedError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.gates.contract import Question as GateQuestion
 from promotion.model import Commit, Entry, Environment, Subject, Verdict, short
 from promotion.observe import Site, World
@@ -72,20 +72,30 @@ def look(
 def check_branch(site: Site, world: World, environment: Environment) -> None:
     """Raises RefusedError unless the ledger's release is in the branch's first-parent history, and is the newest there."""
     release = world.state.of(environment.name).release
-    adopt = f"promotion adopt {environment.name}   records the branch as it is"
     for number, commit in enumerate(site.repository.first_parents(world.tip(environment))):
         if release is not None and commit.oid == release.commit:
             return
         trailers = commit.trailers
         ours = (trailers.get("Promotion-Application"), trailers.get("Promotion-Environment"))
         if ours == (site.application.name, environment.name) and "Promotion-Plan" in trailers:
-            message = f"{environment.name} has promotion {short(commit.oid)}, which the ledger does not know: was the ledger rewound?"
-            raise RefusedError(message, where=site.repository.url, hint=adopt)
+            what = f"has promotion {short(commit.oid)}, which the ledger does not know: was the ledger rewound?"
+            raise _unfit(site, world, environment, what)
         if number >= 5 * DEPTH and release is None:
             return
     if release is not None:
-        message = f"{environment.name}'s release {short(release.commit)} is not in the history of {environment.branch}: was it rewound?"
-        raise RefusedError(message, where=site.repository.url, hint=adopt)
+        what = (
+            f"has release {short(release.commit)}, which is not in the history of {environment.branch}: was it rewound?"
+        )
+        raise _unfit(site, world, environment, what)
+
+
+def _unfit(site: Site, world: World, environment: Environment, what: str) -> PromotionError:
+    """A server moves the refs of one push one after the other: what does not fit may only have been read in between."""
+    refs = [e.ref for e in site.application.environments]
+    if site.repository.refresh(refs, [site.application.ledger]) != world.snapshot:
+        return TemporaryError("its branches moved while they were read", where=site.repository.url, hint="try again")
+    hint = f"promotion adopt {environment.name}   records the branch as it is"
+    return RefusedError(f"{environment.name} {what}", where=site.repository.url, hint=hint)
 
 
 def first_base(site: Site, world: World, environment: Environment) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from promotion import ledger
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError, PromotionError
 from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, span
 from promotion.repository import Repository, Snapshot
 from promotion.state import Observed, State
@@ -108,7 +108,7 @@ def watch(site: Site, world: World, environments: Sequence[Environment]) -> Worl
     def one(environment: Environment) -> Observation | str:
         try:
             return observe(site, environment, world.tip(environment))
-        except TemporaryError as exc:
+        except PromotionError as exc:
             return f"{environment.name} could not be read: {exc}"
 
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -118,6 +118,22 @@ def watch(site: Site, world: World, environments: Sequence[Environment]) -> Worl
             else:
                 unread[environment.name] = seen
     return replace(world, observations=observations, unread=unread)
+
+
+def carried(world: World, fresh: World, recorded: State) -> World:
+    """`fresh` with the readings of `world`, which were made when the ledger said `recorded`.
+
+    Where somebody recorded another reading since, ours may be the older one: it is no news, unless it is a later bad one.
+    """
+
+    def counts(name: str, seen: Observation) -> bool:
+        now = fresh.state.of(name).deciding().observed
+        said = fresh.state.of(name).observed
+        same = now == recorded.of(name).deciding().observed
+        return same or said is None or (seen.health is not Health.HEALTHY and seen.at > said.at)
+
+    readings = {name: seen for name, seen in world.observations.items() if counts(name, seen)}
+    return replace(fresh, observations=readings, unread=world.unread)
 
 
 def observe(site: Site, environment: Environment, tip: str) -> Observation:

@@ -92,7 +92,7 @@ def _verification(site: Site, draft: Draft, environment: Environment) -> Draft:
         return draft.plus(event_for(site, "verified", environment, {"commit": watched.commit, "reasons": reasons}))
     if health is Health.DEGRADED and now - (watched.degraded_since or now) >= rules.grace:
         word = "failed"
-    elif now >= watched.until:
+    elif now >= watched.until and (seen or environment.name in draft.world.unread):  # we did look
         word = "timed-out"
     else:
         return draft

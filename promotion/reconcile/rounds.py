@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from promotion import answers, observe
 from promotion.engines import ENGINES
@@ -50,14 +50,20 @@ def reconcile(
     """
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
-    reverted = deploy(site, world, wanted) if sync and not dry_run else {}
+    errors = list[PromotionError]()
+    reverted = dict[Environment, tuple[str, ...]]()
+    for environment in wanted if sync and not dry_run else ():
+        try:
+            reverted |= deploy(site, world, [environment])
+        except PromotionError as exc:
+            errors.append(exc)
     seen = {e.name for e in wanted} | {e.source for e in wanted}
     world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
     draft = holds(site, news(site, world))
     for environment, paths in reverted.items():
         data = {"revision": world.tip(environment), "paths": list(paths)}
         draft = draft.plus(event_for(site, "reverted", environment, data))
-    hops, errors = failures(draft), list[PromotionError]()
+    hops = failures(draft)
     plans: dict[str, Plan] = {}
     for environment in (e for e in wanted if e.source and due(e)):
         try:
@@ -134,7 +140,7 @@ def _undone(plan: Plan) -> Result:
 def again(site: Site, draft: Draft) -> Draft:
     """Reads branches and ledger again and drafts anew from what this round observed."""
     fresh = observe.survey(site)
-    world = replace(fresh, observations=draft.world.observations, unread=draft.world.unread)
+    world = observe.carried(draft.world, fresh, draft.world.state)
     kept = [e for e in draft.events if e.event == "reverted"]
     return holds(site, news(site, world)).plus(*kept)
 
@@ -160,6 +166,5 @@ def watch_only(site: Site, names: Collection[str], *, sync: bool = False) -> Wor
         after = write(site, draft)
         if after is not None:
             return after.drafted
-        fresh = replace(observe.survey(site), observations=draft.world.observations, unread=draft.world.unread)
-        draft = news(site, fresh)
+        draft = news(site, observe.carried(draft.world, observe.survey(site), draft.world.state))
     raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from promotion import answers, ledger, observe
@@ -13,6 +14,8 @@ from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.process import failure, gist
 
+_PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
+"""Reasons to reject a ref that are the server's trouble, not a rule."""
 TRIES = 5
 """How often a lost compare-and-swap is tried, and decided, again."""
 
@@ -28,13 +31,13 @@ def write(site: Site, draft: Draft, plan: Plan | None = None) -> Draft | None:
     world = draft.world
     branch = _branch_update(site, draft.events[-1], plan) if plan else None
     for _ in range(TRIES):
-        tip, _ = ledger.append(site.repository, world.ledger, world.state, draft.events)
+        tip, state = ledger.append(site.repository, world.ledger, world.state, draft.events)
         assert tip is not None
         updates = [Update(site.application.ledger, world.ledger, tip), *([branch] if branch else [])]
         said = site.repository.push(updates)
         after = observe.survey(site, any_configuration=True)
         if after.ledger == tip or (after.ledger and site.repository.is_ancestor(tip, after.ledger)):
-            fresh = replace(after, observations=world.observations, unread=world.unread)
+            fresh = observe.carried(world, after, state)
             return Draft(fresh, fresh.state)
         if after.ledger == world.ledger and (branch is None or after.snapshot[branch.ref] == branch.old):
             raise _rejected(site, said)
@@ -75,10 +78,11 @@ def _same(site: Site, draft: Draft, after: World, plan: Plan | None) -> bool:
 def _rejected(site: Site, said: str) -> PromotionError:
     """Nobody moved anything, so the remote itself said no; its words, and what to do."""
     where = site.repository.url
-    if "lock" in said.lower():
+    declined = "declined" in said
+    if not declined and re.search(r"cannot lock ref|\.lock': File exists", said):
         hint = "if no git process works there, remove the lock file that it names"
         return TemporaryError(f"the remote's repository is locked: {gist(said)}", where=where, hint=hint)
-    if "remote rejected" in said or "declined" in said:
+    if declined or ("remote rejected" in said and not re.search(_PASSING, said)):
         return ConfigError(
             f"the remote refused the push: {gist(said)}", where=where, hint="may this credential push there?"
         )
