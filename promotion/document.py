@@ -222,8 +222,8 @@ def _in_words(text: str, place: Place, problem: str) -> str:
     line = lines[place[0] - 1] if place[0] <= len(lines) else ""
     if re.match(r" *\t", line):
         return "a tab: indent with spaces"
-    if re.search(r"[:-]\s+\{\w+\}", line):
-        return f"not YAML: {problem} (a text that begins with `{{` must be in quotes)"
+    if re.search(r"\{\w+\}", line):
+        return f"not YAML: {problem} (a text with `{{` in it needs quotes)"
     return f"not YAML: {plain(problem, 100)}"
 
 

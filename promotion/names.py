@@ -60,8 +60,7 @@ def repository(text: str) -> str | None:
     if re.match(r"[A-Za-z0-9+.-]+://", text):
         return _address(text, SCHEMES) or _git_address(urlsplit(text))
     if found := re.match(r"([^/:]*):(.*)", text, re.DOTALL):  # as Git reads it: a colon before any slash is a host's
-        host, path = found[1].rpartition("@")[2], found[2]
-        if not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", found[1]) or not path or path.startswith("-") or " " in host:
+        if not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", found[1]) or re.match(r"-|$|[^/]*@[^/]*:", found[2]):
             return f"not an address: {_ways()}"
     return None
 

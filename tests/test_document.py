@@ -160,7 +160,8 @@ def test_some_aliases_are_allowed() -> None:
     [
         ("a:\n\tb: 1\n", "2:", "a tab: indent with spaces"),
         ("a:\n  b: 1\n\tc: 2\n", "3:", "a tab: indent with spaces"),
-        ("a: {environment}-x\n", "1:17", "(a text that begins with `{` must be in quotes)"),
+        ("a: {environment}-x\n", "1:17", "(a text with `{` in it needs quotes)"),
+        ("{a: x-{environment}}\n", "1:7", "(a text with `{` in it needs quotes)"),
         ("a: [1,\n", "2:", "not YAML: "),
         ("a: 'x\n", "2:", "not YAML: "),
         ("a: b: c\n", "1:5", "not YAML: mapping values are not allowed"),
