@@ -1,0 +1,71 @@
+"""`validate --online`: asks an application's repository, ledger and engines once, and says of each what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from promotion import observe
+from promotion.errors import PromotionError
+from promotion.model import Health, short
+from promotion.observe import Site, World
+from promotion.repository import Update
+
+
+def checkup(site: Site) -> list[dict[str, Any]]:
+    """Rows of `application`, `what`, `verdict` (ok, note or fault), `reason` and `fix`. Writes nothing anywhere."""
+    try:
+        world = observe.survey(site, any_configuration=True)
+    except PromotionError as exc:
+        return [_row(site, "repository", "fault", str(exc), exc.hint)]
+    branches = ", ".join(e.branch for e in site.application.environments)
+    rows = [_row(site, "repository", "ok", f"has {branches}"), _push(site, world), _ledger(site, world)]
+    return [*rows, *_configuration(site, world), *_engines(site, world)]
+
+
+def _row(site: Site, what: str, verdict: str, reason: str, fix: str | None = None) -> dict[str, Any]:
+    return {"application": site.application.name, "what": what, "verdict": verdict, "reason": reason, "fix": fix}
+
+
+def _push(site: Site, world: World) -> dict[str, Any]:
+    """A push that changes nothing tells whether we may push, and whether the server knows `atomic`."""
+    updates = [Update(e.ref, world.tip(e), world.tip(e)) for e in site.application.environments]
+    said = site.repository.push(updates)
+    if said:
+        return _row(
+            site, "push", "fault", said.splitlines()[0], "a credential that may push, on a server with atomic pushes"
+        )
+    return _row(site, "push", "ok", "may push, atomically")
+
+
+def _ledger(site: Site, world: World) -> dict[str, Any]:
+    name = site.application.ledger.removeprefix("refs/heads/")
+    if world.ledger is None:
+        return _row(site, "ledger", "note", f"{name} is not there yet: the first round begins it")
+    return _row(site, "ledger", "ok", f"{name} at {short(world.ledger)}, unsigned")
+
+
+def _configuration(site: Site, world: World) -> Iterator[dict[str, Any]]:
+    try:
+        observe.check_configuration(site.application, world.state)
+    except PromotionError as exc:
+        yield _row(site, "configuration", "fault", exc.message, exc.hint)
+    else:
+        yield _row(
+            site, "configuration", "ok", "this file is in force" if world.state.in_force else "none in force yet"
+        )
+
+
+def _engines(site: Site, world: World) -> Iterator[dict[str, Any]]:
+    for environment in site.application.environments:
+        try:
+            seen = observe.observe(site, environment, world.tip(environment))
+        except PromotionError as exc:
+            yield _row(site, environment.name, "fault", str(exc), exc.hint or "engine and its settings")
+            continue
+        said = f"{short(seen.revision)} is {seen.health}" + (f": {'; '.join(seen.reasons)}" if seen.reasons else "")
+        if not environment.health:
+            fix = f"without checks {environment.name} is never healthy: write some below `health:`"
+            yield _row(site, environment.name, "note", said, fix)
+        else:
+            yield _row(site, environment.name, "ok" if seen.health is Health.HEALTHY else "note", said)

@@ -1,0 +1,135 @@
+"""What one call of the command line works with: its options, the file, and the applications and environments it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from promotion import config, observe
+from promotion.errors import ConfigError
+from promotion.model import Application, Environment, Pipeline, duration
+from promotion.observe import Site
+from promotion.schema import nearest
+from promotion.sites import open_sites
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The global options, and the environment of variables."""
+
+    config: Path
+    application: str | None
+    """A glob; None means all."""
+    json: bool
+    quiet: bool
+    verbose: bool
+    environ: Mapping[str, str]
+
+
+def call_of(context: typer.Context) -> Call:
+    call = context.obj
+    assert isinstance(call, Call)
+    return call
+
+
+def pipeline_of(call: Call) -> Pipeline:
+    """The file, with only the applications that `-a` names. Raises ConfigError."""
+    pipeline = config.load(call.config)
+    if call.application is None:
+        return pipeline
+    chosen = tuple(a for a in pipeline.applications if fnmatchcase(a.name, call.application))
+    if not chosen:
+        names = [a.name for a in pipeline.applications]
+        raise ConfigError(f"no application `{call.application}`{nearest(call.application, names)}", where="-a")
+    return Pipeline(pipeline.path, chosen, pipeline.heartbeat)
+
+
+def matching(application: Application, patterns: Sequence[str]) -> list[Environment]:
+    """The environments that any of these names or globs means; all without patterns."""
+    return [
+        e for e in application.environments if not patterns or any(fnmatchcase(e.name, pattern) for pattern in patterns)
+    ]
+
+
+def check_names(applications: Iterable[Application], patterns: Sequence[str]) -> None:
+    """Raises ConfigError for a name or glob that means no environment of any of these applications."""
+    names = list(dict.fromkeys(e.name for a in applications for e in a.environments))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(f"no environment `{pattern}`{nearest(pattern, names)}")
+
+
+@contextmanager
+def sites_of(call: Call, patterns: Sequence[str] = ()) -> Iterator[list[tuple[Site, list[Environment]]]]:
+    """The chosen applications that have any of the named environments, opened, each with those. Raises ConfigError."""
+    pipeline = pipeline_of(call)
+    check_names(pipeline.applications, patterns)
+    with open_sites(pipeline, call.environ, lambda a: bool(matching(a, patterns))) as sites:
+        yield [(site, matching(site.application, patterns)) for site in sites]
+
+
+@contextmanager
+def place_of(call: Call, name: str) -> Iterator[tuple[Site, Environment]]:
+    """The one environment of the one application that is meant, opened. Raises ConfigError when there are several."""
+    with sites_of(call, [name]) as found:
+        if len(found) > 1:
+            names = ", ".join(site.application.name for site, _ in found)
+            raise ConfigError(
+                f"which application? ({names})", where=name, hint=f"promotion -a {found[0][0].application.name} ..."
+            )
+        site, environments = found[0]
+        if len(environments) > 1:
+            names = ", ".join(e.name for e in environments)
+            raise ConfigError(f"`{name}` means several environments, and this is about one ({names})")
+        yield site, environments[0]
+
+
+def commit_of(site: Site, prefix: str) -> str:
+    """The full id of what a person wrote; the remote's commits are fetched first. Raises ConfigError."""
+    observe.survey(site)
+    return site.repository.resolve(prefix.lower())
+
+
+def span_of(text: str | None, option: str, least: timedelta = timedelta(0)) -> timedelta | None:
+    """A duration as a person wrote it. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        found = duration(text)
+    except (ValueError, OverflowError) as exc:
+        raise ConfigError(str(exc), where=option) from exc
+    if found < least:
+        raise ConfigError(f"{text} is too short: {least.total_seconds():g}s at least", where=option)
+    return found
+
+
+# --- arguments that several verbs have -----------------------------------------------------------------------------
+
+
+def _complete(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of environments in the file, for the shell."""
+    path = (context.parent.params if context.parent else {}).get("config") or "environments.yaml"
+    try:
+        applications = config.load(Path(path)).applications
+    except (ConfigError, OSError):
+        return []
+    names = dict.fromkeys(e.name for a in applications for e in a.environments)
+    return [name for name in names if name.startswith(incomplete)]
+
+
+One = Annotated[
+    str, typer.Argument(metavar="ENV", help="An environment of the file.", autocompletion=_complete, show_default=False)
+]
+Some = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[ENV]...", help="Environments, or globs; all without.", autocompletion=_complete, show_default=False
+    ),
+]

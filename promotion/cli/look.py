@@ -1,0 +1,232 @@
+"""The verbs that only look: status, plan, history, where, audit, schema. They read Git, and say how old what they show is."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Annotated, Any
+
+import typer
+
+from promotion import answers, config, ledger, observe, report
+from promotion.cli import render
+from promotion.cli.context import Call, One, Some, call_of, commit_of, place_of, sites_of
+from promotion.cli.output import answer, complain, is_terminal, printed, shown
+from promotion.errors import ConfigError, PromotionError, RefusedError
+from promotion.model import Entry, Environment
+from promotion.observe import Site, World
+from promotion.plan import Plan
+from promotion.reconcile.draft import news
+from promotion.sites import utc_now
+
+WATCH_SECONDS = 2.0
+DIFF_LINES = 2000
+"""How many lines `--diff` shows at most, and how large a file may be."""
+DIFF_BYTES = 1 << 20
+EXIT = {"pass": 0, "nothing": 0, "wait": 3, "block": 4, "conflict": 5}
+
+
+def read(site: Site, environments: list[Environment], *, live: bool) -> World:
+    """What Git says; with `live` also what engines and checks say now, as it would be recorded."""
+    world = observe.survey(site)
+    if not live:
+        return world
+    return news(site, observe.watch(site, world, environments)).drafted
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def status(
+    context: typer.Context,
+    environments: Some = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on and show what changes; Ctrl-C ends it.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Ask engines and checks now; records nothing.")] = False,
+) -> int:
+    """What is where, since when, is it well, what comes next and what it waits for."""
+    call, last = call_of(context), ""
+    while True:
+        data, errors = _status(call, environments or [], live=live)
+        text = json.dumps(data) if call.json else shown(call, _status_lines(data))
+        if not watch:
+            printed(text)
+            for exc in errors:
+                complain(exc)
+            return errors[0].exit_status if errors else 0
+        if text != last:
+            printed(("\033[H\033[2J" if is_terminal() and not call.json else "") + text)
+        last = text
+        time.sleep(WATCH_SECONDS)
+
+
+def _status(call: Call, patterns: list[str], *, live: bool) -> tuple[dict[str, Any], list[PromotionError]]:
+    """All applications that can be read; the error of an only one is raised."""
+    applications, errors = [], []
+    with sites_of(call, patterns) as found:
+        for site, environments in found:
+            try:
+                one = report.status(site, read(site, environments, live=live))
+            except PromotionError as exc:
+                if len(found) == 1:
+                    raise
+                errors.append(exc)
+                continue
+            names = {e.name for e in environments}
+            one["environments"] = [e for e in one["environments"] if e["environment"] in names]
+            one["heartbeat"] = int(site.application.heartbeat.total_seconds())
+            applications.append(one)
+    return {"applications": applications}, errors
+
+
+def status_lines(call: Call) -> str:
+    """The table of `status`, as one text."""
+    data, _ = _status(call, [], live=False)
+    return shown(call, _status_lines(data))
+
+
+def _status_lines(data: dict[str, Any]) -> Iterator[str]:
+    for number, application in enumerate(data["applications"]):
+        if number:
+            yield ""
+        stale = 2 * timedelta(seconds=application["heartbeat"])
+        yield from render.status(application, utc_now(), stale)
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def plan(
+    context: typer.Context,
+    environment: One,
+    commit: Annotated[str | None, typer.Option("--commit", metavar="SHA", help="Ask about this one.")] = None,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what would change in the files.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the source's engine and checks now; records nothing.")
+    ] = False,
+) -> int:
+    """What would be promoted, and why (not). The exit status is the verdict's: 0 pass or nothing, 3 wait, 4 block, 5 conflict."""
+    call = call_of(context)
+    with place_of(call, environment) as (site, target):
+        if target.source is None:
+            raise ConfigError(f"{target.name} takes commits from nobody: people push to {target.branch}")
+        chosen = commit_of(site, commit) if commit else None
+        world = read(site, [site.application.environment(target.source)], live=live)
+        made = answers.plan(site, world, target, chosen=chosen)
+        data = report.plan(site, made, world.state)
+        difference = _difference(site, made) if diff else []
+    answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
+    return EXIT[made.verdict]
+
+
+def _difference(site: Site, made: Plan) -> list[str]:
+    """The target's tip against the plan's tree, as a unified diff."""
+    if made.merged is None or made.merged.tree is None:
+        return []
+    objects = site.repository.objects
+    changed = objects.diff(objects.commit(made.view.tip).tree, made.merged.tree)
+    wanted = [e.oid for pair in changed.values() for e in pair if e is not None and e.mode != 0o160000]
+    site.repository.prefetch([oid for oid in dict.fromkeys(wanted) if not objects.has(oid)])
+    lines: list[str] = []
+    for path in sorted(changed):
+        old, new = (_content(site, entry) for entry in changed[path])
+        lines += render.difference(path.decode("utf-8", "backslashreplace"), old, new)
+        if len(lines) > DIFF_LINES:
+            return [*lines[:DIFF_LINES], f"... {len(changed)} files in all; the rest is not shown"]
+    return lines
+
+
+def _content(site: Site, entry: Entry | None) -> bytes | None:
+    if entry is None:
+        return None
+    if entry.mode == 0o160000:
+        return f"commit {entry.oid}\n".encode()
+    data = site.repository.blob(entry.oid)
+    return data if len(data) <= DIFF_BYTES else b"\0"
+
+
+# --- history, where, audit, schema -----------------------------------------------------------------------------------
+
+
+def history(
+    context: typer.Context,
+    environments: Some = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.")] = None,
+) -> int:
+    """What happened, newest first, from the ledger."""
+    call = call_of(context)
+    events: list[dict[str, Any]] = []
+    with sites_of(call, environments or []) as found:
+        for site, chosen in found:
+            names = {e.name for e in chosen} if environments else None
+            tip = observe.survey(site, any_configuration=True).ledger
+            events += _events(site, tip, names, limit)
+    events = sorted(events, key=lambda e: str(e["at"]), reverse=True)[:limit] if len(found) > 1 else events
+    answer(call, {"events": events}, render.history(events, utc_now()) if events else ["nothing happened yet"])
+    return 0
+
+
+def _events(site: Site, tip: str | None, names: set[str] | None, limit: int | None) -> Iterator[dict[str, Any]]:
+    count = 0
+    for record, event in ledger.events(site.repository, tip):
+        about = {event.environment} if event.environment else set(event.data.get("environments", ()))
+        if names is None or about & names:
+            yield report.event(record, event)
+            count += 1
+        if count == limit:
+            return
+
+
+def where(
+    context: typer.Context,
+    commit: Annotated[str, typer.Argument(metavar="COMMIT", help="A commit of any environment, or a unique prefix.")],
+) -> int:
+    """In which environments a change is, since when, as which commit, and what keeps it from the next."""
+    call = call_of(context)
+    places: list[dict[str, Any]] = []
+    unknown: ConfigError | None = None
+    with sites_of(call) as found:
+        for site, _ in found:
+            world = observe.survey(site)
+            try:
+                places.append(report.where(site, world, site.repository.resolve(commit.lower())))
+            except ConfigError as exc:
+                unknown = exc
+    if not places and unknown is not None:
+        raise unknown
+    names = len(places) > 1
+    now = utc_now()
+    lines = [line for data in places for line in ([data["application"]] * names + list(render.where(data, now)))]
+    answer(call, {"applications": places}, lines)
+    return 0
+
+
+def audit(context: typer.Context) -> int:
+    """Replays the ledger and the branches, and checks all that can be checked from Git. Exit status 4: something does not hold."""
+    call = call_of(context)
+    applications: list[dict[str, Any]] = []
+    with sites_of(call) as found:
+        for site, _ in found:
+            world = observe.survey(site, any_configuration=True)
+            findings = report.audit(site, world)
+            count = sum(1 for _ in site.repository.first_parents(world.ledger)) if world.ledger else 0
+            applications.append({"application": site.application.name, "events": count, "findings": findings})
+    everything = [finding for a in applications for finding in a["findings"]]
+    answer(call, {"applications": applications, "findings": everything}, _audit_lines(applications))
+    return RefusedError.exit_status if everything else 0
+
+
+def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
+    for a in applications:
+        for f in a["findings"]:
+            at = f" (record {f['record'][:12]})" if f["record"] else ""
+            yield f"{a['application']}: {f['environment'] or 'ledger'}: {f['problem']}{at}"
+        verdict = f"{len(a['findings'])} do not hold" if a["findings"] else "all holds"
+        yield f"{a['application']}: {a['events']} events replayed, {verdict}; ledger: unsigned"
+
+
+def schema() -> int:
+    """The JSON Schema of environments.yaml, for editors."""
+    printed(json.dumps(config.schema(), indent=2))
+    return 0

@@ -1,0 +1,129 @@
+"""Where answers, errors and log lines go, and how they are made harmless; must not know what they are about."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from promotion.cli.context import Call
+from promotion.errors import ConfigError, PromotionError
+
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What could move a cursor, ring a bell, or turn the direction of a line around."""
+
+COLOURS = {
+    **dict.fromkeys(("healthy", "pass", "promoted", "verified"), 32),
+    **dict.fromkeys(("degraded", "missing", "block", "failed", "conflict", "refused", "timed-out"), 31),
+    **dict.fromkeys(("unknown", "progressing", "wait", "waiting", "pending", "contended"), 33),
+}
+COLOURED = re.compile(rf"(?<![\w-])(?:{'|'.join(COLOURS)})(?![\w-])", re.IGNORECASE)
+
+
+def plain(text: object) -> str:
+    """Text from Git, a ledger or a server without control characters."""
+    return CONTROL.sub("", re.sub(r"\x1b\[[0-9;?]*[ -/]*[@-~]", "", str(text)))
+
+
+def printed(text: str) -> None:
+    """One answer on stdout, whatever it holds."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def answer(call: Call, data: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """What the command was asked for: one JSON object, or lines."""
+    if call.json:
+        printed(json.dumps(data))
+    elif text := shown(call, lines):
+        printed(text)
+
+
+def shown(call: Call, lines: Iterable[str]) -> str:
+    """Lines made harmless; on a terminal the words that matter are coloured."""
+    text = "\n".join(plain(line) for line in lines)
+    return COLOURED.sub(_colour, text) if has_colour(call.environ) else text
+
+
+def _colour(word: re.Match[str]) -> str:
+    return f"\x1b[{COLOURS[word[0].lower()]}m{word[0]}\x1b[0m"
+
+
+def note(call: Call, text: str) -> None:
+    """Something on the side, for people: on stderr, not with `-q`."""
+    if not call.quiet:
+        print(plain(text), file=sys.stderr, flush=True)
+
+
+def is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def has_colour(environ: Mapping[str, str]) -> bool:
+    return is_terminal() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+
+def error(exc: PromotionError) -> dict[str, Any]:
+    """The object of an error."""
+    data: dict[str, Any] = {"kind": exc.kind, "where": exc.where, "message": exc.message, "hint": exc.hint}
+    if isinstance(exc, ConfigError) and exc.problems:
+        data["problems"] = list(exc.problems)
+    return data
+
+
+def failed(exc: PromotionError, *, as_json: bool) -> int:
+    """Says what went wrong, and gives the exit status that it means."""
+    if as_json:
+        printed(json.dumps({"error": error(exc)}))
+        return exc.exit_status
+    complain(exc)
+    return exc.exit_status
+
+
+def complain(exc: PromotionError) -> None:
+    """An error for people, on stderr: each problem on its line, or the message; then what to do."""
+    problems = exc.problems if isinstance(exc, ConfigError) else ()
+    lines = [*problems] if problems else [str(exc)]
+    if len(problems) > 1:
+        lines.append(f"{len(problems)} errors")
+    if exc.hint:
+        lines.append(f"  next    {exc.hint}")
+    print("\n".join(plain(line) for line in lines), file=sys.stderr, flush=True)
+
+
+def bug(exc: Exception, *, as_json: bool, verbose: bool) -> int:
+    """An error that is ours."""
+    if verbose:
+        logging.getLogger("promotion").error("", exc_info=exc)
+    text = f"promotion has a bug: {type(exc).__name__}: {exc}"
+    hint = "the same with -v shows where"
+    if as_json:
+        printed(json.dumps({"error": {"kind": "bug", "where": None, "message": text, "hint": hint}}))
+    else:
+        print(plain(text if verbose else f"{text} ({hint})").replace("\n", " "), file=sys.stderr, flush=True)
+    return 1
+
+
+# --- log lines -------------------------------------------------------------------------------------------------------
+
+
+def set_up_log(*, verbose: bool, quiet: bool) -> None:
+    """Log lines of ours go to stderr; only here is logging configured."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_clean)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s" if verbose else "%(message)s", "%H:%M:%S"))
+    for name in ("promotion", "flows"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    record.msg, record.args = plain(record.getMessage()), ()
+    return True

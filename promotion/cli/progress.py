@@ -1,0 +1,36 @@
+"""What a long command is waiting for: one line that is written over on a terminal, a new line for each change elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from promotion.cli.context import Call
+from promotion.cli.output import plain
+
+
+class Progress:
+    """Use with `with`, so that the last line is cleared at the end. Goes to stderr; silent with `-q`."""
+
+    def __init__(self, call: Call) -> None:
+        self._quiet = call.quiet
+        self._terminal = sys.stderr.isatty() and not call.verbose
+        self._said = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal and self._said:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def say(self, text: str) -> None:
+        text = plain(text).replace("\n", " ")
+        if self._quiet or text == self._said:
+            return
+        self._said = text
+        sys.stderr.write(f"\r\x1b[K{text[:150]}" if self._terminal else f"{text}\n")
+        sys.stderr.flush()

@@ -1,0 +1,230 @@
+"""Text for people from the same data as `--json`: tables, times in the reader's zone, plans; decides and prints nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from promotion.cli.output import plain
+from promotion.model import instant, short, span
+
+Data = Mapping[str, Any]
+
+STATUS = ("ENV", "RELEASE", "ORIGIN", "SINCE", "HEALTH", "NEXT", "WAITS FOR")
+NAMED = 5
+"""How many files or commits are named in one line."""
+
+
+def clock(text: str | None, now: datetime) -> str:
+    """An instant in the reader's zone: the time today, the weekday in the last week, else the date."""
+    if text is None:
+        return "-"
+    at, here = instant(text).astimezone(), now.astimezone()
+    if at.date() == here.date():
+        return f"{at:%H:%M}"
+    return f"{at:%a %H:%M}" if timedelta(0) < here - at < timedelta(days=6) else f"{at:%Y-%m-%d}"
+
+
+def ago(text: str, now: datetime) -> str:
+    return f"{span(now - instant(text))} ago"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Aligned columns."""
+    clean = [[plain(cell).replace("\n", " ") for cell in row] for row in (head, *rows)]
+    widths = [max(len(row[n]) for row in clean) for n in range(len(head))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in clean]
+
+
+# --- status ----------------------------------------------------------------------------------------------------------
+
+
+def status(application: Data, now: datetime, stale: timedelta) -> Iterator[str]:
+    """The first screen: what is where, since when, is it well, what comes next and what keeps it."""
+    yield f"{application['application']}   ledger: {'unsigned' if application['ledger'] else 'none yet'}"
+    rows = [
+        [
+            e["environment"],
+            short(e["tip"]),
+            short(e["origin"]),
+            clock(e["since"], now),
+            _health(e, now, stale),
+            short(e["candidate"]),
+            _waits(e),
+        ]
+        for e in application["environments"]
+    ]
+    yield from table(STATUS, rows)
+    for e in application["environments"]:
+        yield from (f"! {e['environment']}: {line}" for line in _hints(e))
+
+
+def _health(e: Data, now: datetime, stale: timedelta) -> str:
+    words = [e["health"] if e["observed_at"] else "not observed yet"]
+    if e["drift"]:
+        words.append(f"drift {e['drift']}")
+    if e["observed_at"] and now - instant(e["observed_at"]) > stale:
+        words.append(f"(recorded {ago(e['observed_at'], now)})")
+    return "  ".join(words)
+
+
+def _waits(e: Data) -> str:
+    if e["from"] is None:
+        return "people push here"
+    if e["verdict"] == "pass":
+        return "the next round"
+    if e["verdict"] in ("block", "conflict"):
+        return f"{e['verdict']}: {e['waiting_for']}"
+    return e["waiting_for"] or "-"
+
+
+def _hints(e: Data) -> Iterator[str]:
+    watched = e["verification"]
+    if e["health"] not in ("healthy",) and e["reasons"] and e["observed_at"]:
+        yield "; ".join(e["reasons"])
+    if e["deployed"] and e["deployed"] != e["tip"]:
+        yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
+    if watched and watched["state"] in ("failed", "timed-out"):
+        yield f"verification of {short(watched['commit'])} {watched['state']}"
+    for hold in e["holds"]:
+        undo = f"promotion lift {e['environment']} {short(hold['commit'])}"
+        yield f"holds {short(hold['commit'])}: {hold['reason']} ({hold['by']})     {undo}"
+    if e["drift"]:
+        more = e["drift"] - NAMED
+        names = ", ".join(e["drift_paths"][:NAMED]) + (f" and {more} more" if more > 0 else "")
+        yield f"differs from {e['from']} in {names}"
+    if e["hint"]:
+        yield e["hint"]
+
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def hop(application: str, environment: str, source: Data | None) -> str:
+    """`shop: qa <- dev 4f2a91c`, as far as it is known."""
+    comes_from = f" <- {source['environment']} {short(source['commit'])}" if source else ""
+    return f"{application}: {environment}{comes_from}".removesuffix(" -")
+
+
+def plan(data: Data) -> Iterator[str]:
+    """What would be promoted and why (not)."""
+    source, word = data["source"], data["verdict"].upper()
+    origin = "" if source["origin"] in (None, source["commit"]) else f" (origin {short(source['origin'])})"
+    identity = f"   plan {data['plan_id'][:8]}" if data["plan_id"] else ""
+    yield f"{hop(data['application'], data['environment'], source)}{origin}   {word}{identity}"
+    if data["commits"]:
+        yield f"  {_authors(data['commits'])}; {_files(data['changes'])}   --diff shows them"
+        for commit in data["commits"][:NAMED]:
+            yield f"    {short(commit['commit'])}  {commit['subject'][:80]} ({commit['author']})"
+    if data["tree"]:
+        yield f"  lands   {_lands(data)}"
+    for path in data["conflicts"]:
+        yield f"  both    {path}"
+    width = max((len(v["gate"]) for v in data["verdicts"]), default=0)
+    for verdict in data["verdicts"]:
+        yield f"  {verdict['verdict']:<5} {verdict['gate']:<{width}}  {verdict['reason']}"
+    if not data["verdicts"] or data["verdict"] == "conflict":
+        yield f"  {data['reason']}"
+    if data["verdict"] in ("pass", "wait", "block") and not data["absorbs"]:
+        yield f"  then    {data['then']}"
+    for passed in data["passed_over"][:NAMED]:
+        yield f"  over    {short(passed['commit'])} {passed['reason']}"
+    if len(data["passed_over"]) > NAMED:
+        yield f"  over    {len(data['passed_over']) - NAMED} more"
+    if data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
+        pinned = f" --plan {data['plan_id'][:8]}" if data["plan_id"] else ""
+        yield f"  next    promotion promote {data['environment']}{pinned}"
+
+
+def _authors(commits: Sequence[Data]) -> str:
+    counted = Counter(c["author"] for c in commits).most_common()
+    many = f"{len(commits)} commit{'s' if len(commits) != 1 else ''}"
+    return f"{many} by {', '.join(f'{name} ({count})' for name, count in counted[:NAMED])}"
+
+
+def _files(changes: Sequence[Data]) -> str:
+    return f"{len(changes)} file{'s' if len(changes) != 1 else ''}"
+
+
+def _lands(data: Data) -> str:
+    """How each file lands: as tested, or exactly how not."""
+    if data["absorbs"]:
+        return "nothing: all of it is there already, and will be recorded so"
+    tested = sum(1 for c in data["changes"] if c["explained_by"] == "tested")
+    parts = [f"{tested} as tested in {data['source']['environment']}"] if tested else []
+    words = {"merge": "merged", "drift": "kept: changed here", "kept": "kept: protected"}
+    for rule, said in words.items():
+        paths = [c["path"] for c in (data["changes"] if rule == "merge" else data["kept"]) if c["explained_by"] == rule]
+        if paths:
+            more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+            parts.append(f"{len(paths)} {said} ({', '.join(paths[:NAMED])}{more})")
+    return " · ".join(parts) or "nothing but protected files"
+
+
+def difference(path: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
+    """A unified diff of one file; what is no text is only named."""
+    names = (f"a/{path}" if old is not None else "/dev/null", f"b/{path}" if new is not None else "/dev/null")
+    if b"\0" in (old or b"") + (new or b""):
+        yield f"binary files {names[0]} and {names[1]} differ"
+        return
+    left, right = ((data or b"").decode("utf-8", "backslashreplace").splitlines() for data in (old, new))
+    yield from difflib.unified_diff(left, right, *names, lineterm="")
+
+
+# --- what happened ---------------------------------------------------------------------------------------------------
+
+
+def result(data: Data, seconds: float | None = None) -> Iterator[str]:
+    """What became of one hop."""
+    took = f"   {seconds:.1f} s" if seconds is not None else ""
+    word = data["outcome"].upper()
+    if data["verification"] not in (None, "pending"):
+        word = f"{word}, {data['verification'].upper()}"
+    what = short(data["commit"]) if data["commit"] and data["verification"] != "failed" else data["reason"]
+    yield f"{hop(data['application'], data['environment'], data['source'])}   {word}   {what}{took}"
+
+
+EVENT = ("AT", "ENV", "EVENT", "WHAT", "BY")
+
+
+def history(events: Sequence[Data], now: datetime) -> list[str]:
+    rows = [[when(e["at"], now), e["environment"] or "all", e["event"], _what(e), e["by"]] for e in events]
+    return table(EVENT, rows)
+
+
+def when(text: str, now: datetime) -> str:
+    """An instant to the second, with its day."""
+    at = instant(text).astimezone()
+    return f"{at:%H:%M:%S}" if at.date() == now.astimezone().date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def _what(e: Data) -> str:
+    """One event in a few words."""
+    if e["event"] == "observed":
+        if "environments" in e:
+            return f"as before: {', '.join(e['environments'])}"
+        return f"{short(e['revision'])} {e['health']}" + (
+            f": {'; '.join(e['reasons'])}" if e["health"] != "healthy" else ""
+        )
+    if e["event"] in ("promoted", "absorbed", "adopted"):
+        return f"{short(e['source'])}" + (f" as {short(e['commit'])}" if "commit" in e else "")
+    if e["event"] == "reverted":
+        return ", ".join(e["paths"][:NAMED])
+    said = e.get("reason") or "; ".join(e.get("reasons", ()))
+    return " ".join(filter(None, [short(e["commit"]) if "commit" in e else "", said]))
+
+
+def where(data: Data, now: datetime) -> Iterator[str]:
+    width = max(len(p["environment"]) for p in data["environments"])
+    for place in data["environments"]:
+        said = place["reason"] or ""
+        if place["in"]:
+            since = f" since {clock(place['since'], now)}" if place["since"] else ""
+            other = f" (as {short(place['as'])})" if place["as"] != data["origin"] else ""
+            said = f"in{since}{other}"
+        elif place["verdict"] and place["reason"] != "next" and not place["reason"].startswith("waits for "):
+            said = f"next: {said}"
+        yield f"{place['environment']:<{width}}  {said}"

@@ -1,0 +1,112 @@
+"""The verbs that set things up: init, validate, demo, serve. The last two are the only ones that load Prefect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from promotion import config
+from promotion.cli import render
+from promotion.cli.checkup import checkup
+from promotion.cli.context import call_of, pipeline_of, sites_of, span_of
+from promotion.cli.draft import draft
+from promotion.cli.look import status_lines
+from promotion.cli.output import answer, is_terminal, note, printed
+from promotion.errors import ConfigError
+
+DEMO = Path(".demo")
+
+
+def init(
+    context: typer.Context,
+    repository: Annotated[str, typer.Option("--repository", metavar="URL", help="The environment repository.")],
+    environments: Annotated[
+        str, typer.Option("--environments", metavar="LIST", help="dev,qa,prod, or with branches: dev=develop,prod=main")
+    ],
+) -> int:
+    """Writes a commented environments.yaml from the branches that there are. Never overwrites a file."""
+    call = call_of(context)
+    path = call.config
+    if path.exists() or path.is_symlink():
+        raise ConfigError("is there already, and is not overwritten", where=str(path))
+    text = draft(repository, environments, Path.cwd(), call.environ)
+    pipeline = config.parse(text.encode(), path)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as exc:
+        raise ConfigError(exc.strerror or str(exc), where=str(path)) from exc
+    names = [f"{e.name} ({e.branch})" for e in pipeline.applications[0].environments]
+    answer(
+        call,
+        {"file": str(path), "environments": [e.name for e in pipeline.applications[0].environments]},
+        [f"wrote {path}: {', '.join(names)}", "  next    fill in engine and health, then  promotion validate --online"],
+    )
+    return 0
+
+
+def validate(
+    context: typer.Context,
+    online: Annotated[bool, typer.Option("--online", help="Also ask repositories, engines and checks.")] = False,
+) -> int:
+    """Checks the file; each fault with its place and a fix. Exit status 2: something is wrong."""
+    call = call_of(context)
+    pipeline = pipeline_of(call)
+    found: list[dict[str, Any]] = []
+    if online:
+        with sites_of(call) as sites:
+            for site, _ in sites:
+                found += checkup(site)
+    bad = [row for row in found if row["verdict"] == "fault"]
+    lines = [f"{call.config}: {len(pipeline.applications)} application(s), no errors"] if not bad else []
+    answer(call, {"valid": not bad, "checks": found}, [*lines, *_rows(found)])
+    return ConfigError.exit_status if bad else 0
+
+
+def _rows(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    head = ("APPLICATION", "WHAT", "VERDICT", "WHY")
+    cells = [[row["application"], row["what"], row["verdict"], row["reason"]] for row in found]
+    fixes = [f"! {row['what']}: {row['fix']}" for row in found if row["fix"]]
+    return [*render.table(head, cells), *fixes]
+
+
+def demo(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Made anew.")] = DEMO,
+) -> int:
+    """A complete playground: a repository, three services, Prefect, and a change that walks through them."""
+    call = call_of(context)
+    from flows.demo import demo as play  # Prefect takes a second to load
+
+    def table(path: Path) -> None:
+        environ = {**call.environ, "PROMOTION_CACHE": str(folder / "cache")}
+        printed(status_lines(replace(call, config=path, application=None, json=False, environ=environ)))
+
+    return play(folder, environ=call.environ, say=printed, table=table, stay=is_terminal())
+
+
+def serve(
+    context: typer.Context,
+    every: Annotated[str, typer.Option("--every", metavar="30s", help="How long between two rounds.")] = "30s",
+    with_server: Annotated[
+        bool, typer.Option("--with-server", help="Also start a local Prefect server when none is configured.")
+    ] = False,
+    sync: Annotated[bool, typer.Option("--sync", help="Run the embedded sync loops too.")] = False,
+) -> int:
+    """Serves this file's Prefect deployments, and runs the round loop beside them, until Ctrl-C."""
+    call = call_of(context)
+    between = span_of(every, "--every")
+    if call.application is not None:
+        raise ConfigError("serves everything in the file", where="-a")
+    config.load(call.config)
+    if not between:
+        raise ConfigError("rounds need some time between them: 1s at least", where="--every")
+    note(call, f"serving {call.config}")
+    from flows.serve import serve as keep  # Prefect takes a second to load
+
+    return keep(call.config, every=between, with_server=with_server, sync=sync, environ=call.environ)
