@@ -43,6 +43,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "reverted": ("revision", "paths"),
 }
 """Kind -> the keys it must have beside the common ones."""
+_OBSERVED = (("revision", "health", "reasons"), ("environments",))
+"""The keys of an `observed` about one environment, and about several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Event:
             common = {key: raw[key] for key in ("event", "application", "environment", "by", "id")}
             data = {k: v for k, v in raw.items() if k not in common and k != "at"}
             event = Event(**common, at=instant(raw["at"]), data=data)
-            missing = [key for key in KINDS[event.event] if key not in data]
+            keys = _OBSERVED[event.environment is None] if event.event == "observed" else KINDS[event.event]
+            missing = [key for key in keys if key not in data]
         except (KeyError, TypeError, ValueError) as exc:
             raise RefusedError(f"a ledger record is not readable ({type(exc).__name__}: {exc})") from exc
         if missing:
@@ -223,7 +226,7 @@ def _forget(state: State, name: str) -> State:
         firsts = [e.facts[r.source].first for r in bases if r and r.source in e.facts]
         # Every environment that takes commits from here has its base: what was first seen before them all is history.
         oldest = min(firsts) if bases and len(firsts) == len(bases) else None
-        recent = sorted(e.facts, key=lambda oid: e.facts[oid].at)[-FACTS:]
+        recent = sorted(e.facts, key=lambda oid: (e.facts[oid].at, oid))[-FACTS:]
         facts = {
             oid: f
             for oid, f in e.facts.items()
