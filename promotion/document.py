@@ -6,7 +6,6 @@ without end and recurse as deep as a file asks it to.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -305,7 +304,7 @@ def _scalar(node: _Node) -> tuple[Any, bool]:
     scalar = yaml.ScalarNode(_YAML + tag, node.text)
     try:
         value = getattr(_READING, f"construct_yaml_{tag}")(scalar)
-        fits = value is None or (math.isfinite(value) and abs(value) < 2**63)
+        fits = value is None or abs(value) < 2**63  # not so of .inf and .nan
     except (ValueError, OverflowError):
         fits = False
     if not fits:

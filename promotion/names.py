@@ -59,9 +59,9 @@ def repository(text: str) -> str | None:
         return "`~` is not filled in here: write the whole path"
     if re.match(r"[A-Za-z0-9+.-]+://", text):
         return _address(text, SCHEMES) or _git_address(urlsplit(text))
-    if found := re.match(r"([^/:]*):(.*)", text, re.DOTALL):  # as Git reads it: a colon before any slash is a host's
-        if not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", found[1]) or re.match(r"-|$|[^/]*@[^/]*:", found[2]):
-            return f"not an address: {_ways()}"
+    found = re.match(r"([^/:]*):(.*)", text, re.DOTALL)  # as Git reads it: a colon before any slash is a host's
+    if found and (not re.fullmatch(r"(\w[\w.-]*@)?\w[\w.-]*", found[1]) or re.match(r"-|$|[^/]*@[^/]*:", found[2])):
+        return f"not an address: {_ways()}"
     return None
 
 

@@ -175,8 +175,11 @@ def test_a_ledger_of_another_name(ledger: str) -> None:
 
 def test_a_root_may_protect_merge_and_dwell() -> None:
     """They say something about a root too."""
-    root = env(protect=["a"], strategy="merge", dwell="0s")
-    assert parse(dump(file(root))).applications[0].environments[0].protect == ("a",)
+    (made,) = (
+        parse(dump(file(env(protect=["{environment}"], strategy="merge", dwell="0s")))).applications[0].environments
+    )
+    assert made.protect == ("{environment}",)  # no placeholder here: a literal path
+    assert made.deciding["protect"] == ["{environment}"]
 
 
 def test_the_file_of_this_repository() -> None:
@@ -262,6 +265,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(repository="/srv/git/.git"), "$.name: missing, and the repository's last segment is no name: write one "
                                            "(letters, digits, `.`, `_` and `-`, at most 63)"),
         (file(name="a b"), "$.name: `a b` is not a name: letters, digits, `.`, `_` and `-`, at most 63"),
+        (file(name="a b", repository=".git"), "$.name: `a b` is not a name: letters, digits, `.`, `_` and `-`, at most 63"),
         (file(name="x" * 64), "$.name: longer than 63 characters"),
         (file(name="a.lock"), "$.ledger: branch `promotion/a.lock` must not have `.lock` there: Git does not allow it"),
         (file(ledger="a..b"), "$.ledger: branch `a..b` must not have `..` there: Git does not allow it"),
@@ -331,6 +335,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (root(health=[]), f"{ONE}.health: empty: at least one entry is needed"),
         (root(health="None"), f"{ONE}.health: `None` is not known here; did you mean `none`? (none)"),
         (root(health={"type": "http"}), f"{ONE}.health: the word `none` or a list belongs here, not a mapping"),
+        (root(health=["http"]), f"{ONE}.health[0]: a mapping belongs here, not the text `http`"),
         (check(url="http://h/"), f"{ONE}.health[0].type: missing (http, command)"),
         (check(type="htpp", url="http://h/"), f"{ONE}.health[0].type: `htpp` is not known here; did you mean `http`? "
                                               "(http, command)"),
@@ -358,6 +363,7 @@ def gate(**more: Any) -> dict[str, Any]:
                                                   'a text belongs here: write "1" in quotes'),
         # gates
         (gate(type="approval"), f"{TWO}.gates[0].type: `approval` is not known here (soak, window, http, command)"),
+        (hop(gates=["soak"]), f"{TWO}.gates[0]: a mapping belongs here, not the text `soak`"),
         (gate(type="soak"), f"{TWO}.gates[0].for: missing"),
         (gate(type="soak", **{"for": "2 h"}), f"{TWO}.gates[0].for: `2 h` {NO_DURATION}"),
         (gate(type="soak", **{"for": "2h"}, count="all"), f"{TWO}.gates[0].count: `all` is not known here (environment, "
