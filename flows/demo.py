@@ -10,10 +10,10 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import promotion
+from flows.serve import free_port
 from promotion import config, ledger
 from promotion.errors import TemporaryError
 from promotion.events import Event
@@ -59,19 +60,13 @@ def fill_in(text: str, ports: Mapping[str, int]) -> str:
     """The top-level environments.yaml with only ports and paths filled in; everything is beside the file itself."""
     for port, free in ports.items():
         text = re.sub(rf"\b{port}\b", str(free), text)
-    return text.replace(".demo/", "")
+    return text.replace(".demo/", "./")
 
 
 def template() -> str:
     """environments.yaml as it lies at the top of a checkout, or in the installed package."""
     beside = Path(__file__).with_name("environments.yaml")
     return (beside if beside.exists() else Path(promotion.__file__).parents[1] / "environments.yaml").read_text("utf-8")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def demo(folder: Path, *, environ: Mapping[str, str], say: Say, table: Callable[[Path], None], stay: bool) -> int:
@@ -81,7 +76,13 @@ def demo(folder: Path, *, environ: Mapping[str, str], say: Say, table: Callable[
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    environ = {**environ, "PROMOTION_CACHE": str(folder / "cache"), "PREFECT_HOME": str(folder / "prefect")}
+    folder = folder.absolute()
+    ours = {
+        "PROMOTION_CACHE": str(folder / "cache"),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    environ = {key: value for key, value in environ.items() if not key.startswith("PREFECT_")} | ours
     with ExitStack() as stack:
         stage = _build(folder, environ, stack, say)
         stack.enter_context(_interruptible())
@@ -135,7 +136,7 @@ def _build(folder: Path, environ: Mapping[str, str], stack: ExitStack, say: Say)
         say(f"{environment.name:<12} {url} is served out of {_near(Path(place))}/current")
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    environ = {**environ, "PREFECT_API_URL": f"{address}/api"}
+    environ = {**environ, "PREFECT_SERVER_API_PORT": str(port)}
     serve = [
         sys.executable,
         "-m",
@@ -219,7 +220,8 @@ def _interruptible() -> Iterator[None]:
 
 def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) -> int:
     root, *_, last = stage.pipeline.applications[0].environments
-    _follow(stage, say, lambda e: (e.event, e.environment) == ("verified", None) or _healthy(e, last.name))
+    say("")
+    _follow(stage, say, lambda e: _healthy(e, last.name))
     say("\nA change is pushed to dev, and walks by itself:")
     good = _commit(stage.repository, [root.ref], release("faster checkout", "1.1.0"), "web 1.1.0: faster checkout")
     say(f"  {_now()}  {root.name:<5} {short(good)} pushed by dana: web 1.1.0: faster checkout")
@@ -231,7 +233,7 @@ def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) ->
     time.sleep(2)  # two rounds in which nothing may pass
     say(f"  {_now()}  {last.name:<5} keeps {short(good)}\n")
     table(stage.config)
-    _end_note(stage, say, stay)
+    _end_note(stage, say, good, stay)
     stage.done = True
     while stay:
         time.sleep(3600)
@@ -252,7 +254,7 @@ def _follow(stage: _Stage, say: Say, until: Callable[[Event], bool]) -> None:
             fresh = list(ledger.events(repository, tip))[::-1]
             for _, event in fresh[stage.told :]:
                 stage.told += 1
-                if line := _line(event):
+                if line := _line(stage, event):
                     say(f"  {event.at.astimezone():%H:%M:%S}  {event.environment:<5} {line}")
                 if until(event):
                     return
@@ -264,7 +266,7 @@ def _follow(stage: _Stage, say: Say, until: Callable[[Event], bool]) -> None:
     )
 
 
-def _line(event: Event) -> str | None:
+def _line(stage: _Stage, event: Event) -> str | None:
     """One event for somebody who sees this for the first time; None where it would only be noise."""
     data = event.data
     if event.event == "observed" and event.environment:
@@ -273,21 +275,35 @@ def _line(event: Event) -> str | None:
             f"{short(data['revision'])} is {data['health']}{why}" if data["health"] in ("healthy", "degraded") else None
         )
     if event.event == "promoted":
-        return f"<- {short(data['source'])} merged as {short(data['commit'])} by a Prefect run"
+        return f"<- {short(data['source'])} merged as {short(data['commit'])}   {_run_of(stage, event)}"
     if event.event in ("verified", "failed", "timed-out", "held"):
         return f"{short(data['commit'])} {event.event}"
     return None
+
+
+def _run_of(stage: _Stage, event: Event) -> str:
+    """The Prefect run that made a hop: its name and its page."""
+    app = stage.pipeline.applications[0]
+    environment = app.environment(event.environment or "")
+    name = f"{app.name}: {environment.name} <- {environment.source} {short(event.data['source'])}"
+    query = {"flow_runs": {"name": {"any_": [name]}}, "limit": 1}
+    request = urllib.request.Request(
+        f"{stage.address}/api/flow_runs/filter", json.dumps(query).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
+        runs = json.load(answer)
+    return f"run {stage.address}/runs/flow-run/{runs[0]['id']}" if runs else "by the round loop itself"
 
 
 def _now() -> str:
     return f"{datetime.now():%H:%M:%S}"
 
 
-def _end_note(stage: _Stage, say: Say, stay: bool) -> None:
+def _end_note(stage: _Stage, say: Say, good: str, stay: bool) -> None:
     command = f"promotion -c {_near(stage.config)}"
     say(f"\nPrefect UI   {stage.address}/runs{'' if stay else ' (while the demo runs)'}")
     say("type next")
-    for words in ("plan prod", "history", "where dev"):
+    for words in ("plan prod", "history --limit 10", f"where {short(good)}"):
         say(f"  {command} {words}")
     say(
         "Ctrl-C ends it; make demo-clean removes it"

@@ -90,7 +90,7 @@ def _server(pipeline: Pipeline, environ: Mapping[str, str]) -> tuple[str, Child]
     """A server of our own: on this machine only, its database beside the file, telling nobody about us."""
     home = Path(environ.get("PREFECT_HOME") or _own_folder(pipeline.path.absolute().parent) / "prefect")
     home.mkdir(parents=True, exist_ok=True)
-    port = str(free_port(PORT))
+    port = environ.get("PREFECT_SERVER_API_PORT") or str(free_port(PORT))
     api = f"http://127.0.0.1:{port}/api"
     settings = {
         "PREFECT_HOME": str(home),
