@@ -54,6 +54,17 @@ class Api:
     artifacts: dict[str, UUID] = field(default_factory=dict)
     """Key of an artifact that is updated in place -> its id."""
 
+    def __enter__(self) -> Api:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        client, self.client = self.client, None
+        if client is not None:
+            client.__exit__(None, None, None)
+
     def ask(self, question: Callable[[SyncPrefectClient], T]) -> T:
         """The answer. Raises TemporaryError when there is none in time, ObjectNotFound when there is no such thing.
 
@@ -61,7 +72,8 @@ class Api:
         """
         answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
         if self.client is None:
-            self.client = get_client(sync_client=True, httpx_settings={"timeout": httpx.Timeout(self.seconds)})
+            settings = {"timeout": httpx.Timeout(self.seconds)}
+            self.client = get_client(sync_client=True, httpx_settings=settings).__enter__()
         context, client = contextvars.copy_context(), self.client
 
         def work() -> None:
@@ -74,12 +86,12 @@ class Api:
         try:
             answer, error = answers.get(timeout=self.seconds)
         except queue.Empty as exc:
-            self.client = None
+            self.client = None  # the thread has it still
             raise TemporaryError(f"Prefect does not answer within {self.seconds:.0f} s") from exc
         if isinstance(error, ObjectNotFound):
             raise error
         if error is not None:
-            self.client = None
+            self.close()
             raise TemporaryError(f"Prefect does not answer ({_gist(error)})") from error
         return answer  # type: ignore[return-value]
 
@@ -115,7 +127,7 @@ class Api:
             )
         )
 
-    def close(self, run: UUID, state: State[Any]) -> None:
+    def finish(self, run: UUID, state: State[Any]) -> None:
         """Sets a run's last state, whatever Prefect thinks of it."""
         self.ask(lambda c: c.set_flow_run_state(run, state, force=True))
 

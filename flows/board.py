@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from flows import pages
 from flows.api import Api
 from promotion import report
-from promotion.observe import Site, World
+from promotion.observe import Site
+from promotion.reconcile import Round
 from promotion.sites import utc_now
 
 EVERY = timedelta(minutes=1)
@@ -20,16 +21,18 @@ EVERY = timedelta(minutes=1)
 class Board:
     """What the board shows now, as far as this process knows."""
 
-    rows: Sequence[object] = ()
-    note: str = ""
+    shown: Sequence[object] = ()
     at: datetime | None = None
 
-    def show(self, api: Api, site: Site, world: World, note: str = "") -> None:
+    def show(self, api: Api, site: Site, done: Round, note: str = "") -> None:
         """Writes the board when something on it changed, and once a minute. Raises TemporaryError."""
         now, name = utc_now(), site.application.name
-        rows = pages.board_rows(report.status(site, world), now)
-        if (rows, note) == (self.rows, self.note) and self.at is not None and now - self.at < EVERY:
+        decided = all(e.name in done.plans for e in site.application.environments if e.source)
+        plans = done.plans if decided else {**report.plans(site, done.world), **done.plans}
+        rows = pages.board_rows(report.status(site, done.world, plans), now)
+        shown = [pages.steady(rows), note]
+        if shown == self.shown and self.at is not None and now - self.at < EVERY:
             return
         text = pages.board(name, rows, now, note)
         api.show(pages.key("board", name), "table", description=text, data=pages.dumped(rows))
-        self.rows, self.note, self.at = rows, note, now
+        self.shown, self.at = shown, now

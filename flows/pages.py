@@ -72,8 +72,8 @@ def hop(plan: Data, headline: str, news: Sequence[str]) -> str:
     title = run_name(plan["application"], plan["environment"], source["environment"], source["commit"])
     lines = [f"## {escape(title).replace('&lt;-', '←')}", "", f"**{headline}**"]
     lines += [f"- {line}" for line in (*news, *_landing(plan)) if line]
-    lines += table(("commit", "author", "what"), map(_commit, plan.get("commits") or ()))
-    lines += table(("gate", "verdict", "why", "until"), map(_verdict, plan.get("verdicts") or ()))
+    lines += table(("commit", "author", "what"), map(_commit, plan["commits"]))
+    lines += table(("gate", "verdict", "why"), map(_verdict, plan["verdicts"]))
     lines += table(
         ("passed over", "why"), ([code(short(p["commit"])), escape(p["reason"])] for p in plan["passed_over"])
     )
@@ -83,21 +83,30 @@ def hop(plan: Data, headline: str, news: Sequence[str]) -> str:
 
 
 def _landing(plan: Data) -> list[str]:
-    """How the files land, in words: what was tested is what lands, or exactly where not."""
-    source, changes = escape(plan["source"]["environment"]), plan.get("changes") or ()
-    if not plan.get("tree"):
+    """How the files land, in words: what was tested is what lands, or exactly where not; and what comes then."""
+    source, target = escape(plan["source"]["environment"]), escape(plan["environment"])
+    changes, kept = plan["changes"], plan["kept"]
+    if plan["conflicts"]:
+        return [f"**Both sides changed:** {', '.join(code(path) for path in plan['conflicts'][:ROWS])}"]
+    if not changes:
         return []
-    count = f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
-    if plan.get("identical"):
-        return [f"**Lands:** {count}, exactly as tested in {source}"] if changes else []
-    unlike = [c for c in changes if c["explained_by"] not in ("source", "same")]
-    paths = ", ".join(f"{code(c['path'])} ({escape(c['explained_by'])})" for c in unlike[:ROWS])
-    kept = ", ".join(f"{code(c['path'])} ({escape(c['explained_by'])})" for c in (plan.get("kept") or ())[:ROWS])
+    files = f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
+    protected = [code(c["path"]) for c in kept if c["explained_by"] == "kept"]
+    other = [f"{code(c['path'])} ({UNLIKE[c['explained_by']]})" for c in kept if c["explained_by"] in UNLIKE]
     return [
-        f"**Lands:** {count}",
-        f"**Not identical to {source}:** {paths}" if paths else "",
-        f"**Kept from {escape(plan['environment'])}:** {kept}" if kept else "",
+        f"**Lands:** {files}, {f'exactly as tested in {source}' if plan['identical'] else 'see what differs'}",
+        f"**Not identical to {source}:** {_some(other)}" if other else "",
+        f"**Kept from {target}:** {_some(protected)} (protected)" if protected else "",
+        f"**Then:** {escape(plan['then'])}",
     ]
+
+
+UNLIKE = {"drift": "only the target changed it", "merge": "both changed it, merged"}
+
+
+def _some(items: Sequence[str]) -> str:
+    more = f" and {len(items) - ROWS} more" if len(items) > ROWS else ""
+    return ", ".join(items[:ROWS]) + more
 
 
 def _commit(commit: Data) -> list[str]:
@@ -105,7 +114,9 @@ def _commit(commit: Data) -> list[str]:
 
 
 def _verdict(verdict: Data) -> list[str]:
-    return [escape(verdict["gate"]), verdict["verdict"], escape(verdict["reason"]), clock(verdict.get("until"))]
+    until, reason = clock(verdict["until"]), verdict["reason"]
+    more = f" (until {until})" if until and until.partition(" ")[0] not in reason else ""
+    return [escape(verdict["gate"]), verdict["verdict"], f"{escape(reason)}{more}"]
 
 
 def refusal(title: str, message: str, hint: str | None) -> str:
@@ -145,26 +156,33 @@ def board_rows(application: Data, now: datetime) -> list[dict[str, str]]:
     return [
         {
             "environment": e["environment"],
-            "release": short(e.get("tip")),
-            "origin": short(_oid(e.get("origin"))),
-            "since": clock(e.get("since"), now),
+            "release": short(e["tip"]),
+            "origin": short(e["origin"]),
+            "since": clock(e["since"], now),
             "health": _health(e),
-            "next": short(_oid(e.get("candidate"))),
-            "waits for": e.get("waiting_for") or "",
+            "next": short(e["candidate"]),
+            "waits for": e["waiting_for"] or ("" if e["from"] else "people push here"),
         }
         for e in application["environments"]
     ]
 
 
-def _oid(value: Any) -> str | None:
-    return value.get("commit") if isinstance(value, Mapping) else value
-
-
 def _health(e: Data) -> str:
-    reasons = "; ".join(e.get("reasons") or ()) if e.get("health") not in ("healthy", None) else ""
-    notes = [reasons, *(f"holds {short(_oid(h))}" for h in e.get("holds") or ()), "drift" if e.get("drift") else ""]
+    """The word, why it is not healthy, and what else people must know of it."""
+    watched = e["verification"]
+    notes = [
+        "; ".join(e["reasons"]) if e["health"] != "healthy" else "",
+        watched["state"] if watched and watched["state"] not in ("pending", "verified") else "",
+        f"{len(e['holds'])} held" if e["holds"] else "",
+        f"drift {e['drift']}" if e["drift"] else "",
+    ]
     noted = ", ".join(filter(None, notes))
-    return f"{e.get('health') or 'not observed yet'}{f' ({noted})' if noted else ''}"
+    return f"{e['health']} ({noted})" if noted else str(e["health"])
+
+
+def steady(rows: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """Rows without how long things last: equal while nothing but time changed."""
+    return [[re.sub(r"\b(\d+[smhd])+\b", "", cell) for cell in row.values()] for row in rows]
 
 
 def board(application: str, rows: Sequence[Mapping[str, str]], read_at: datetime, note: str = "") -> str:

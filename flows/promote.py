@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
@@ -21,12 +21,12 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun, ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from promotion.config import load
 
 from flows import pages, states
 from flows.api import Api
 from flows.entry import environ
 from promotion import observe, reconcile, report
+from promotion.config import load
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Environment, VerificationWord, short
 from promotion.observe import Site, World
@@ -34,6 +34,7 @@ from promotion.reconcile import Result
 from promotion.sites import open_sites
 
 log = logging.getLogger(__name__)
+log.setLevel(logging.INFO)  # a run's page begins with its log
 
 # A returned Failed is an answer and no accident: without this each one is logged as an error with its traceback.
 logging.getLogger("prefect.flow_runs").addFilter(
@@ -61,18 +62,20 @@ def promote(
         commit: This one, and not the newest that qualifies. A unique prefix is enough.
         by_hand: A person asks for it, so `auto: false` does not keep it waiting.
     """
-    page = Page(Api(), _run_id(), pages.key("hop", application, environment))
-    try:
-        pipeline = load(Path(config))
-        _known(application, "application", [a.name for a in pipeline.applications])
-        with open_sites(pipeline, environ(), only=lambda a: a.name == application) as (site,):
-            _known(environment, f"environment of {application}", [e.name for e in site.application.environments])
-            target = site.application.environment(environment)
-            result = reconcile.promote(site, target, chosen=_chosen(site, commit), by_hand=by_hand)
-            return _ended(site, target, result, page)
-    except PromotionError as exc:
-        page.show(pages.refusal(pages.run_name(application, environment), str(exc), exc.hint))
-        return states.of_error(exc)
+    with Api() as api:
+        page = Page(api, _run_id(), pages.key("hop", application, environment))
+        try:
+            pipeline = load(Path(config))
+            _known(application, "application", [a.name for a in pipeline.applications])
+            with open_sites(pipeline, environ(), only=lambda a: a.name == application) as (site,):
+                names = [e.name for e in site.application.environments]
+                _known(environment, f"environment of {application}", names)
+                target = site.application.environment(environment)
+                result = reconcile.promote(site, target, chosen=_chosen(site, commit), by_hand=by_hand)
+                return _ended(site, target, result, page)
+        except PromotionError as exc:
+            page.show(pages.refusal(pages.run_name(application, environment), str(exc), exc.hint))
+            return states.of_error(exc)
 
 
 @flow(name="propagate", flow_run_name="one round over everything", retries=0, persist_result=False)
@@ -82,24 +85,31 @@ def propagate(config: str) -> State[Any]:
     Args:
         config: The environments.yaml on the machine that serves.
     """
-    page = Page(Api(), _run_id(), "round")
-    try:
-        pipeline = load(Path(config))
-        results, errors = list[Result](), list[PromotionError]()
-        with open_sites(pipeline, environ()) as sites:
-            for site in sites:
-                try:
-                    done = reconcile.reconcile(site, {e.name for e in site.application.environments})
-                except PromotionError as exc:
-                    errors.append(exc)
-                    continue
-                results += done.hops
-                errors += done.errors
-    except PromotionError as exc:
-        page.show(pages.refusal("one round over everything", str(exc), exc.hint))
-        return states.of_error(exc)
-    page.show(pages.hops([report.result(r) for r in results], [str(e) for e in errors]))
-    return _round_state(results, errors)
+    with Api() as api:
+        page = Page(api, _run_id(), "round")
+        try:
+            pipeline = load(Path(config))
+            with open_sites(pipeline, environ()) as sites:
+                results, errors = _round(sites)
+        except PromotionError as exc:
+            page.show(pages.refusal("one round over everything", str(exc), exc.hint))
+            return states.of_error(exc)
+        page.show(pages.hops([report.result(r) for r in results], [str(e) for e in errors]))
+        return _round_state(results, errors)
+
+
+def _round(sites: Sequence[Site]) -> tuple[list[Result], list[PromotionError]]:
+    """One round over each application; the error of one does not stop the others."""
+    results, errors = list[Result](), list[PromotionError]()
+    for site in sites:
+        try:
+            done = reconcile.reconcile(site, {e.name for e in site.application.environments})
+        except PromotionError as exc:
+            errors.append(exc)
+        else:
+            results += done.hops
+            errors += done.errors
+    return results, errors
 
 
 def _round_state(results: list[Result], errors: list[PromotionError]) -> State[Any]:
@@ -148,10 +158,12 @@ class Page:
     key: str
 
     def show(self, text: str) -> None:
+        """Writes the page; the first line also stands where Prefect shows the pages of all runs of a kind."""
         if self.run is None:
             return
+        title = text.partition("\n")[0].lstrip("# ")
         try:
-            self.api.show(self.key, "markdown", run=self.run, data=text)
+            self.api.show(self.key, "markdown", run=self.run, data=text, description=title)
         except (TemporaryError, ObjectNotFound) as exc:
             log.warning("this run's page is not written: %s", exc)
 

@@ -20,12 +20,12 @@ from cronsim import CronSim
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
-from promotion.config import load
 
 from flows import board, pages, runs
 from flows.api import OPEN_STATES, Api, Deployment
 from flows.runs import Seen
 from promotion import reconcile
+from promotion.config import load
 from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, Schedule, short
 from promotion.observe import Site
@@ -105,8 +105,8 @@ def run_rounds(config: Path, *, seconds: float, sync: bool, environ: Mapping[str
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
-    prefect = Prefect(Api(), str(config.absolute()))
-    with open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
+    with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
+        prefect = Prefect(api, str(config.absolute()))
         loops = [Loop(site, prefect, sync) for site in sites]
         while not stop.is_set():
             due = time.monotonic() + seconds
@@ -159,7 +159,7 @@ def _through_prefect(loop: Loop, done: reconcile.Round) -> None:
     if prefect.deployment is not None and time.monotonic() - loop.closed_at > 5:
         _close(loop, prefect.deployment, done)
         loop.closed_at = time.monotonic()
-    loop.board.show(prefect.api, loop.site, done.world, "Paused in Prefect." if prefect.paused else "")
+    loop.board.show(prefect.api, loop.site, done, "Paused in Prefect." if prefect.paused else "")
 
 
 def _hop(loop: Loop, plan: Plan, plan_id: str) -> None:
@@ -195,7 +195,7 @@ def _land(loop: Loop, plan: Plan, plan_id: str, open_runs: list[FlowRun], why: s
         return
     name = f"{result.outcome} {short(result.commit or plan.commit)}"
     for run in open_runs:
-        loop.prefect.api.close(run.id, Completed(name=name, message=f"by the round loop, since {why}"))
+        loop.prefect.api.finish(run.id, Completed(name=name, message=f"by the round loop, since {why}"))
 
 
 def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
@@ -207,7 +207,7 @@ def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
             continue
         state = runs.verdict(loop.site, done.world, Seen(run, api.last_sign(run)), now)
         if state is not None:
-            api.close(run.id, state)
+            api.finish(run.id, state)
             log.warning("%s: its process is gone; closed from Git as %s", run.name, state.name)
 
 

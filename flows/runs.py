@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, Literal
 
 from prefect.client.schemas.objects import FlowRun, State
@@ -18,6 +19,8 @@ PICKED_UP = timedelta(seconds=30)
 """How long a run may wait for somebody to serve it, or give no sign of life, before the loop promotes by itself."""
 LOST = timedelta(seconds=60)
 """After so long without a sign of life a run is closed."""
+DEPTH = 50
+"""How many commits of the target's branch are looked at for what a run did."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)
 """Before the same plan is tried by another run; doubled with each that ended without landing it."""
 
@@ -83,11 +86,11 @@ def verdict(site: Site, world: World, seen: Seen, now: datetime) -> State[Any] |
 
 
 def _landed(site: Site, world: World, target: Environment, run: FlowRun) -> Iterator[str]:
-    """The promotion that a run made, if it made one: of its plan, or the first that came after its start."""
+    """The promotion that a run made, if it made one: that of its plan, or without one any that came after its start."""
     began = run.start_time or run.expected_start_time
-    for number, commit in enumerate(site.repository.first_parents(world.tip(target))):
+    has_plan = any(t.startswith("plan-") for t in run.tags)
+    for commit in islice(site.repository.first_parents(world.tip(target)), DEPTH):
         plan = commit.trailers.get("Promotion-Plan")
-        if number >= 50 or (began is not None and commit.at < began - timedelta(seconds=1)):
-            return
-        if plan and (tag(plan) in run.tags or not any(t.startswith("plan-") for t in run.tags)):
+        later = began is not None and commit.at >= began - timedelta(seconds=1)
+        if plan and (tag(plan) in run.tags if has_plan else later):
             yield commit.oid
