@@ -10,8 +10,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promotion import document
-from promotion.document import DEPTH, EXPANDED, SIZE, Document, failure, path_of, plain, read
+from promotion.config import document
+from promotion.config.document import DEPTH, EXPANDED, SIZE, Document, failure, path_of, plain, read
 from promotion.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from promotion import names
+from promotion.config import names
 
 
 def git_allows(branch: str) -> bool:

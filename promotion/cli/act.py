@@ -64,7 +64,7 @@ def promote(
             with Progress(call) as progress:
                 result = _patiently(site, target, patience, stop, progress, options)
     data = report.result(result)
-    lines = [*render.result(data, time.monotonic() - began), *_next(result, dry_run=dry_run)]
+    lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *_next(result, dry_run=dry_run)]
     answer(call, data, lines)
     return result.status
 

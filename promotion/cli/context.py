@@ -13,10 +13,10 @@ from typing import Annotated
 import typer
 
 from promotion import config, observe
+from promotion.config.schema import nearest
 from promotion.errors import ConfigError
 from promotion.model import Application, Environment, Pipeline, duration
 from promotion.observe import Site
-from promotion.schema import nearest
 from promotion.sites import open_sites
 
 

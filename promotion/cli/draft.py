@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from promotion import names
+from promotion.config import names
+from promotion.config.schema import nearest
 from promotion.errors import ConfigError
 from promotion.repository import Git, Repository
-from promotion.schema import nearest
 from promotion.sites import cache_folder
 
 GUESSES = ("env/{}", "{}", "environments/{}")

@@ -114,7 +114,7 @@ def plan(
         chosen = commit_of(site, commit) if commit else None
         world = read(site, [site.application.environment(target.source)], live=live)
         made = answers.plan(site, world, target, chosen=chosen)
-        data = report.plan(site, made, world.state)
+        data = report.plan(site, made, report.assumed(site, world))
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
     return EXIT[made.verdict]

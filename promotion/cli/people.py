@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 
-from promotion import reconcile
+from promotion import observe, reconcile
 from promotion.cli.context import Call, One, call_of, commit_of, place_of, sites_of
 from promotion.cli.output import answer
 from promotion.errors import ConfigError
 from promotion.events import Event
-from promotion.model import Environment, short
+from promotion.model import short
 
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)]
 Commit = Annotated[str, typer.Argument(metavar="COMMIT", help="A commit, or a unique prefix.", show_default=False)]
@@ -32,6 +33,8 @@ def lift(context: typer.Context, environment: One, commit: Commit) -> int:
     """Ends a hold."""
     call = call_of(context)
     with place_of(call, environment) as (site, target):
+        if not re.fullmatch(r"[0-9a-f]{4,40}", commit.lower()):
+            raise ConfigError(f"{commit!r} is no commit: give 4 to 40 hex digits")
         event = reconcile.lift(site, target, commit.lower())
     held = short(event.data["commit"])
     said = f"{event.application}: {target.name} no longer holds {held}"
@@ -46,14 +49,12 @@ def adopt(
     """Records a branch as it is as a release that stands for a commit of its source. Nothing is deployed by it."""
     call = call_of(context)
     with place_of(call, environment) as (site, target):
-        event = reconcile.adopt(site, target, commit_of(site, source) if source else None)
+        before = observe.survey(site).state.of(target.name).release
+        event = reconcile.adopt(site, target, site.repository.resolve(source.lower()) if source else None)
     stands_for = f"stands for {target.source} {short(event.data['source'])}"
     said = f"{event.application}: {target.name} {short(event.data['commit'])} {stands_for}"
-    return _recorded(call, event, said, _again(target))
-
-
-def _again(target: Environment) -> str:
-    return f"promotion adopt {target.name} --source COMMIT"
+    stood_for = short(before.source) if before else "COMMIT"
+    return _recorded(call, event, said, f"promotion adopt {target.name} --source {stood_for}")
 
 
 def _recorded(call: Call, event: Event, said: str, undo: str) -> int:

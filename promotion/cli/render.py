@@ -177,10 +177,10 @@ def difference(path: str, old: bytes | None, new: bytes | None) -> Iterator[str]
 # --- what happened ---------------------------------------------------------------------------------------------------
 
 
-def result(data: Data, seconds: float | None = None) -> Iterator[str]:
-    """What became of one hop."""
-    took = f"   {seconds:.1f} s" if seconds is not None else ""
-    word = data["outcome"].upper()
+def result(data: Data, seconds: float, *, dry_run: bool = False) -> Iterator[str]:
+    """What became of one hop, or would have."""
+    took = f"   {seconds:.1f} s"
+    word = f"{'would be ' * dry_run}{data['outcome']}".upper()
     if data["verification"] not in (None, "pending"):
         word = f"{word}, {data['verification'].upper()}"
     what = short(data["commit"]) if data["commit"] and data["verification"] != "failed" else data["reason"]

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from promotion import document, names
-from promotion.consistency import Named, directory, fill, findings, words_of
-from promotion.document import SIZE, Steps
+from promotion.config import document, names
+from promotion.config.consistency import Named, directory, fill, findings, words_of
+from promotion.config.document import SIZE, Steps
+from promotion.config.schema import problems, schema
 from promotion.errors import ConfigError
 from promotion.model import Application, Environment, Pipeline, Schedule, Spec, Verify, duration
-from promotion.schema import problems, schema
 
 __all__ = ["load", "parse", "schema"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from promotion.document import Document, Problem, Steps, plain, said
+from promotion.config.document import Document, Problem, Steps, plain, said
 
 _KINDS = {
     "object": "a mapping",
@@ -29,7 +29,7 @@ _KINDS = {
 @cache
 def schema() -> dict[str, Any]:
     """The JSON Schema of environments.yaml; editors complete from it."""
-    loaded: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads(Path(__file__).parents[1].joinpath("schema.json").read_text("utf-8"))
     return loaded
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
-from promotion.document import plain
+from promotion.config.document import plain
 
 SCHEMES = ("file", "http", "https", "ssh")
 _TOKEN = re.compile(r"(gh[a-z]_|github_pat_|glpat-).*|.{33,}")

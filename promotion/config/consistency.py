@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from promotion import names
-from promotion.document import Steps, plain
-from promotion.schema import nearest, schema
+from promotion.config import names
+from promotion.config.document import Steps, plain
+from promotion.config.schema import nearest, schema
 
 NOT_ON_A_ROOT = ("auto", "gates", "verify", "schedule")
 FILLED = ("branch", "engine", "health", "gates")
