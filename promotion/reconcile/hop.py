@@ -65,6 +65,8 @@ def promote(
         plan = answers.plan(site, draft.drafted, environment, chosen=chosen, by_hand=by_hand)
         if plan_id and not (plan.plan_id or "").startswith(plan_id):
             now = f"now it is {plan.plan_id[:8]}" if plan.plan_id else f"now: {plan.reason}"
+            if not dry_run:
+                write(site, draft)  # what was observed, so that whoever asks for the plan again gets the one of now
             return _result(plan, "refused", f"plan {plan_id[:8]} is superseded: its inputs changed; {now}", status=4)
         if dry_run:
             return judged(plan)

@@ -7,6 +7,6 @@ from promotion.report.audit import audit
 from promotion.report.hops import event, plan, result
 from promotion.report.origins import origin
 from promotion.report.places import where
-from promotion.report.standing import plans, quick, status
+from promotion.report.standing import assumed, plans, quick, status
 
-__all__ = ["audit", "event", "origin", "plan", "plans", "quick", "result", "status", "where"]
+__all__ = ["assumed", "audit", "event", "origin", "plan", "plans", "quick", "result", "status", "where"]

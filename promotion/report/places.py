@@ -41,7 +41,9 @@ def _place(
     said = {"environment": environment.name, "in": False, "since": None, "as": None, "verdict": None, "reason": None}
     if has(site, world, environment, change):
         arrived = _arrived(site, world, environment, change)
-        since, oid = (iso(arrived.at), arrived.oid) if arrived else (None, world.tip(environment))
+        fact = world.state.of(environment.name).facts.get(arrived.oid) if arrived and not environment.source else None
+        since = iso(fact.first if fact else arrived.at) if arrived else None
+        oid = arrived.oid if arrived else world.tip(environment)
         return {**said, "in": True, "since": since, "as": oid}
     if source is None:
         return {**said, "reason": f"not on {environment.branch}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.report.origins import origin
-from promotion.state import EnvironmentState
+from promotion.state import EnvironmentState, Release, State
 
 PATHS = 20
 """How many drifted paths are named; all are counted."""
@@ -48,8 +49,22 @@ def status(site: Site, world: World, plans_: Mapping[str, Plan | PromotionError]
     Without `plans_` they are made from Git alone.
     """
     known = plans(site, world) if plans_ is None else plans_
+    world = replace(world, state=assumed(site, world))
     rows = [_row(site, world, e, known.get(e.name)) for e in site.application.environments]
     return {"application": site.application.name, "ledger": world.ledger, "environments": rows}
+
+
+def assumed(site: Site, world: World) -> State:
+    """The ledger's state, where what the first round will record of environments is taken for recorded."""
+    state = world.state
+    for environment in site.application.environments:
+        e = state.of(environment.name)
+        if environment.source is not None and e.release is None:
+            with contextlib.suppress(PromotionError):
+                base = answers.first_base(site, world, environment)
+                release = Release(world.tip(environment), base)
+                state = state.with_environment(environment.name, replace(e, release=release))
+    return state
 
 
 def _row(site: Site, world: World, environment: Environment, plan: Plan | PromotionError | None) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""status, plan, history, where and audit on a real repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from promotion.cli import output, render
+from promotion.sites import utc_now
+from tests.support.shop import SICK, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """Everything is deployed and recorded."""
+    made = Shop(tmp_path)
+    made.round()
+    return made
+
+
+def test_status_is_one_table(shop: Shop) -> None:
+    """The first screen answers what is where, since when, is it well, what comes next and what keeps it."""
+    commit = shop.push("dev", {"web": "2\n"})
+    shop.round()
+    lines = shop("status").out.splitlines()
+    assert lines[0] == "shop   ledger: unsigned"
+    assert lines[1].split() == ["ENV", "RELEASE", "ORIGIN", "SINCE", "HEALTH", "NEXT", "WAITS", "FOR"]
+    assert lines[2].startswith(f"dev   {commit[:7]}  {commit[:7]}")
+    assert lines[2].endswith("people push here")
+    assert lines[3].startswith(f"qa    {shop.tip('qa')[:7]}  {commit[:7]}")
+    assert "was not yet observed in qa" in lines[4]
+    assert lines[5].startswith("! qa: ")
+
+
+def test_status_of_a_fresh_repository_knows_the_origins(tmp_path: Path) -> None:
+    """Before anything was recorded."""
+    rows = Shop(tmp_path)("--json", "status").json["applications"][0]["environments"]
+    assert {row["origin"] for row in rows} == {rows[0]["tip"]}
+
+
+def test_status_writes_nothing(shop: Shop) -> None:
+    """Not even with --live."""
+    shop.push("dev", {"web": "2\n"})
+    before = shop.origin.refs()
+    for words in (["status"], ["status", "--live"], ["plan", "qa", "--live", "--diff"], ["promote", "qa", "--dry-run"]):
+        shop(*words)
+    assert shop.origin.refs() == before
+
+
+def test_status_live_asks_now(shop: Shop) -> None:
+    """The recorded word is healthy; the file says otherwise."""
+    (shop.folder / "deployed/qa/current/health").write_text("sick\n")
+    recorded, live = (shop("--json", "status", "qa", *more).json["applications"][0] for more in ([], ["--live"]))
+    assert recorded["environments"][0]["health"] == "healthy"
+    assert live["environments"][0]["health"] == "degraded"
+
+
+def test_status_takes_globs(shop: Shop) -> None:
+    """And shows only those rows."""
+    rows = shop("--json", "status", "p*").json["applications"][0]["environments"]
+    assert [row["environment"] for row in rows] == ["prod"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "status", "word"),
+    [
+        ({}, {"web": "2\n"}, 0, "PASS"),
+        ({}, {}, 0, "NOTHING"),
+        ({"auto": False}, {"web": "2\n"}, 3, "WAIT"),
+        ({}, SICK, 4, "BLOCK"),
+    ],
+    ids=["pass", "nothing", "wait", "block"],
+)
+def test_plan_exits_by_its_verdict(
+    tmp_path: Path, settings: dict[str, object], change: dict[str, str | None], status: int, word: str
+) -> None:
+    """0, 3, 4; and it is the third thing that the first line says."""
+    shop = Shop(tmp_path, qa=settings)
+    shop.round()
+    if change:
+        shop.push("dev", change)
+        shop("sync", "dev")
+        shop("observe", "dev")
+    said = shop("plan", "qa")
+    assert said.status == status
+    assert f"   {word}" in said.out.splitlines()[0]
+
+
+def test_plan_of_a_conflict(shop: Shop) -> None:
+    """Exit status 5, and the paths."""
+    shop.push("qa", {"web": "qa\n"})
+    shop.push("dev", {"web": "dev\n"})
+    shop("sync", "dev")
+    shop("observe", "dev")
+    said = shop("plan", "qa")
+    assert said.status == 5
+    assert "both    web" in said.out
+    assert shop("--json", "plan", "qa").json["plan_id"] is None
+
+
+def test_plan_says_how_files_land(tmp_path: Path) -> None:
+    """As tested, merged, kept because protected or because changed here."""
+    shop = Shop(tmp_path, qa={"protect": ["mine/**"]})
+    lines = [f"{n}\n" for n in range(9)]
+    shop.push("dev", {"web": "".join(lines), "mine/x": "1\n"})
+    shop.round()
+    shop("observe")
+    shop.push("qa", {"web": "".join([*lines[:-1], "hotfix\n"]), "mine/x": "2\n", "extra": "1\n"})
+    shop.push("dev", {"web": "".join(["new\n", *lines[1:]]), "other": "1\n"})
+    (line,) = [line for line in shop("plan", "qa").out.splitlines() if line.startswith("  lands ")]
+    assert "1 as tested in dev" in line
+    assert "1 merged (web)" in line
+    assert "kept: changed here (extra)" in line
+    assert "kept: protected (mine/x)" in line
+
+
+def test_plan_shows_the_difference(shop: Shop) -> None:
+    """A unified diff; what is no text is only named."""
+    shop.push("dev", {"health": "ok\nvery\n", "logo": b"\0\1".decode(), "gone": None})
+    said = shop("plan", "qa", "--diff")
+    assert "--- a/health\n+++ b/health\n@@ -1 +1,2 @@\n ok\n+very\n" in said.out
+    assert "binary files /dev/null and b/logo differ" in said.out
+    assert "+very" in shop("--json", "plan", "qa", "--diff").json["diff"]
+
+
+def test_plan_of_a_particular_commit(shop: Shop) -> None:
+    """By a prefix; one that is not there is exit status 2."""
+    first = shop.push("dev", {"web": "2\n"})
+    shop.push("dev", {"web": "3\n"})
+    assert shop("--json", "plan", "qa", "--commit", first[:6]).json["source"]["commit"] == first
+    assert shop("plan", "qa", "--commit", "0000000").status == 2
+
+
+def test_history_is_newest_first_and_whole(shop: Shop) -> None:
+    """Every event, unless a limit is asked for; one environment's only with its name."""
+    events = shop("--json", "history").json["events"]
+    assert {"event", "application", "environment", "at", "by"} <= events[0].keys()
+    assert events[-1]["event"] == "configured"
+    assert shop("--json", "history", "--limit", "2").json["events"] == events[:2]
+    assert {e["environment"] for e in shop("--json", "history", "qa").json["events"]} == {"qa"}
+    assert len(shop("history").out.splitlines()) == len(events) + 1
+
+
+def test_where_is_the_change(shop: Shop) -> None:
+    """One line an environment."""
+    commit = shop.push("dev", {"web": "2\n"})
+    shop.round()
+    lines = shop("where", commit[:7]).out.splitlines()
+    assert lines[0].startswith("dev   in since ")
+    assert lines[1].endswith(f"(as {shop.tip('qa')[:7]})")
+    assert "not yet observed in qa" in lines[2]
+
+
+def test_audit_ends_with_four_when_something_does_not_hold(shop: Shop) -> None:
+    """Clean first; then a branch is rewound."""
+    first = shop.tip("qa")
+    shop.push("dev", {"web": "2\n"})
+    shop.round()
+    assert shop("audit").status == 0
+    shop.origin.set("env/qa", first)
+    said = shop("--json", "audit")
+    assert said.status == 4
+    assert "rewound" in said.json["findings"][0]["problem"]
+
+
+def test_a_file_that_decides_differently_is_shown_and_refused(shop: Shop) -> None:
+    """S14: with both values, and the way to make it the one in force."""
+    shop.set("prod", auto=False)
+    said = shop("status")
+    assert said.status == 2
+    assert "+ environments.prod.auto: false" in said.err
+    assert "promotion configure" in said.err
+    assert shop("history").status == shop("audit").status == 0
+
+
+def test_watch_prints_changes_until_it_is_ended(shop: Shop) -> None:
+    """As one object a line with --json."""
+    with shop.start("--json", "status", "--watch") as running:
+        assert running.stdout is not None
+        before = running.stdout.readline()
+        shop.push("dev", {"web": "2\n"})
+        assert running.stdout.readline() != before
+        running.terminate()
+
+
+def test_times_are_short_when_recent_and_absolute_when_old() -> None:
+    """Today the time, this week the day, else the date."""
+    from datetime import timedelta
+
+    now = utc_now().replace(hour=12, minute=30)
+    shown = [render.clock((now - timedelta(days=n)).isoformat(), now) for n in (0, 2, 400)]
+    assert shown[0] == "12:30"
+    assert shown[1] == f"{now - timedelta(days=2):%a} 12:30"
+    assert shown[2] == f"{now - timedelta(days=400):%Y-%m-%d}"
+
+
+def test_colour_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And never with NO_COLOR."""
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    assert output.has_colour({"TERM": "xterm"})
+    assert not output.has_colour({"TERM": "xterm", "NO_COLOR": "1"})
+    monkeypatch.setattr(output, "is_terminal", lambda: False)
+    assert not output.has_colour({"TERM": "xterm"})
