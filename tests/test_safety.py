@@ -26,6 +26,7 @@ from promotion.observe import Site
 from promotion.reconcile import adopt, configure, hold, lift, promote, reconcile, watch_only
 from promotion.reconcile.draft import Draft
 from promotion.reconcile.write import write
+from promotion.report import audit
 from promotion.state import State, to_json
 from tests.support.stage import SICK, Stage, environment
 
@@ -109,6 +110,7 @@ def replayed(stage: Stage) -> None:
 def consistent(stage: Stage) -> None:
     """What must hold at any rest: events and branches tell the same, and Git finds no fault in the origin."""
     replayed(stage)
+    assert audit(stage.site, stage.world()) == []
     events = [e for _, e in ledger.events(stage.site.repository, stage.world().ledger)][::-1]
     for each in stage.application.environments:
         commits = [e.data["commit"] for e in events if e.event == "promoted" and e.environment == each.name]
@@ -242,10 +244,14 @@ def test_s3_one_broken_engine_does_not_stop_the_others(stage: Stage) -> None:
 
 @ways
 @steps
-@pytest.mark.parametrize("name", ["qa", "dev"])
-def test_s13_a_hold_that_landed_before_the_push_wins(stage: Stage, act: Act, step: str, name: str) -> None:
-    """On the target or in the source: the candidate that was about to land is refused."""
+@pytest.mark.parametrize(("name", "observed"), [("qa", False), ("dev", False), ("dev", True)])
+def test_s13_a_hold_that_landed_before_the_push_wins(
+    stage: Stage, act: Act, step: str, name: str, observed: bool
+) -> None:
+    """On the target or in the source: the candidate is refused, also where nothing else would be written about it."""
     commit = ready(stage)
+    if observed:
+        watch_only(stage.site, ["dev"])
     other = stage.open("other", "ann")
     inject(stage, step, lambda: hold(other, stage.env(name), commit, "no"))
     act(stage)
@@ -488,7 +494,7 @@ def test_s7_kills_at_any_moment_need_nobody(stage: Stage) -> None:
         if number % 3 == 0:
             commit = stage.commit("dev", {"web": f"{number}\n"})
         pid = forked(lambda: rounds(stage.folder, stage, "killed"))
-        time.sleep(chance.uniform(0.02, 0.6))
+        time.sleep(chance.uniform(0.02, 0.35))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         stage.wait(seconds=30)
@@ -732,6 +738,27 @@ def test_s16_every_state_is_the_fold_of_its_events(tmp_path: Path, build: Build)
     replayed(stage)
     lift(stage.site, stage.env("qa"), held.data["commit"][:8])
     consistent(stage)
+
+
+@pytest.mark.parametrize("what", ["event", "state", "dropped"])
+def test_s16_a_record_that_was_changed_is_noticed(stage: Stage, what: str) -> None:
+    """Somebody with the right to push rewrites a record in the middle, and all that come after it."""
+    ready(stage)
+    for _ in range(3):
+        stage.round()
+    consistent(stage)
+    records = stage.origin.log(stage.application.ledger)[::-1]
+    number = next(n for n, c in enumerate(records) if '"event":"promoted"' in c.message)
+    tip = records[number - 1].commit
+    for record in records[number + (what == "dropped") :]:
+        message, tree = record.message, f"{record.commit}^{{tree}}"
+        if record is records[number] and what == "event":
+            message = message.replace('"by":"robot', '"by":"eve').replace('"event":"promoted"', '"event":"absorbed"')
+        if record is records[number] and what == "state":
+            tree = f"{records[number - 1].commit}^{{tree}}"
+        tip = stage.origin.git("commit-tree", "-p", tip, "-F", "-", tree, input=message).strip()
+    stage.origin.git("update-ref", stage.application.ledger, tip)
+    assert audit(stage.site, stage.world()) != []
 
 
 def test_s7_a_verification_is_not_timed_out_by_who_did_not_look(tmp_path: Path, build: Build) -> None:
