@@ -78,6 +78,7 @@ def demo(folder: Path, *, environ: Mapping[str, str], say: Say, table: Callable[
     folder.mkdir(parents=True)
     folder = folder.absolute()
     ours = {
+        "PROMOTION_USER": "demo@example.com",
         "PROMOTION_CACHE": str(folder / "cache"),
         "PREFECT_HOME": str(folder / "prefect"),
         "PYTHONDONTWRITEBYTECODE": "1",
