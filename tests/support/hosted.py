@@ -31,20 +31,21 @@ class Hosted:
 
     folder: Path
     origin: Origin
+    name: str
 
     @classmethod
-    def create(cls, folder: Path, *, hook: bool = True, **settings: Mapping[str, Any]) -> Hosted:
+    def create(cls, folder: Path, name: str = "shop", *, hook: bool = True, **settings: Mapping[str, Any]) -> Hosted:
         """`settings` are further keys by environment. Without `hook` nothing is deployed but by `--sync`."""
         folder.mkdir(parents=True, exist_ok=True)
-        shop = cls(folder, Origin.create(folder / "shop.git", files=WELL))
+        shop = cls(folder, Origin.create(folder / f"{name}.git", files=WELL), name)
         if hook:
             shop.origin.hook("post-receive", HOOK.format(folder=folder))
-            for name in ("dev", "qa", "prod"):
-                shop.deploy(name)
+            for environment in ("dev", "qa", "prod"):
+                shop.deploy(environment)
         environments = [
             shop.environment(*pair, settings=settings) for pair in (("dev",), ("qa", "dev"), ("prod", "qa"))
         ]
-        config = {"version": 1, "name": "shop", "repository": str(shop.origin.path), "environments": environments}
+        config = {"version": 1, "name": name, "repository": str(shop.origin.path), "environments": environments}
         shop.file.write_text(json.dumps(config, indent=1))
         return shop
 

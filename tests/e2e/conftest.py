@@ -1,0 +1,165 @@
+"""One real Prefect server for all of them, and `promotion serve` processes against it; all on loopback, all ended by pid."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from flows.serve import free_port
+from tests.conftest import home_variables
+from tests.support.hosted import Hosted
+
+T = TypeVar("T")
+
+
+def until(question: Callable[[], T], seconds: float = 60.0) -> T:
+    """The first answer that is true; fails with the last one when there is none in time."""
+    end = time.monotonic() + seconds
+    answer = question()
+    while not answer:
+        assert time.monotonic() < end, f"still {answer!r} after {seconds:g} s"
+        time.sleep(0.1)
+        answer = question()
+    return answer
+
+
+def told(log: Path) -> None:
+    """A failing test shows what the processes said."""
+    sys.stdout.write(f"--- {log.name}\n{log.read_text()}\n")
+
+
+def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> None:
+    """The whole group of a process that we started in a session of its own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+    process.wait(30)
+
+
+@dataclass
+class Server:
+    """A real `prefect server`, which tests may kill and start again."""
+
+    home: Path
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            **home_variables(self.home),
+            "PREFECT_API_URL": f"{self.url}/api",
+            "PREFECT_SERVER_UI_API_URL": f"{self.url}/api",
+            "PREFECT_CLI_PROMPT": "false",
+        }
+
+    def start(self) -> None:
+        argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, env=self.environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        until(self.ready, 120)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        kill(self.process)
+
+    def ready(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{self.url}/api/ready", timeout=2).is_success
+        return False
+
+    def ask(self, path: str, **question: Any) -> Any:
+        answer = httpx.post(f"{self.url}/api/{path}", json=question, timeout=30)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def runs(self, application: str, environment: str | None = None) -> list[dict[str, Any]]:
+        """The runs of one application that were not merely scheduled ahead, newest first."""
+        found = self.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", flows={"name": {"any_": ["promote"]}})
+        return [
+            run
+            for run in found
+            if run["parameters"].get("application") == application
+            and environment in (None, run["parameters"].get("environment"))
+            and run["state_name"] != "Scheduled"
+        ]
+
+    def states(self, application: str) -> dict[str, str]:
+        """Names of runs -> the names of their states."""
+        return {run["name"]: run["state_name"] for run in self.runs(application)}
+
+    def artifacts(self, key: str) -> list[dict[str, Any]]:
+        return list(self.ask("artifacts/filter", artifacts={"key": {"any_": [key]}}))
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Fresh: its database has never seen anything."""
+    server = Server(tmp_path_factory.mktemp("prefect"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@dataclass
+class Serving:
+    """A `promotion serve` with rounds every second."""
+
+    server: Server
+    shop: Hosted
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+    def kill(self) -> None:
+        """As the kernel does it: no process of it gets to do anything more."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def end(self) -> int:
+        """As people do it."""
+        self.process.terminate()
+        return self.process.wait(60)
+
+
+@pytest.fixture
+def serve(server: Server, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
+    """Starts `promotion serve` for a set-up; whatever still runs at the end is killed."""
+    started: list[Serving] = []
+
+    def start(shop: Hosted, *options: str) -> Serving:
+        argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, "serve", "--every", "1s", *options]
+        log = tmp_path / f"serve{len(started)}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                argv, env=server.environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            )
+        started.append(Serving(server, shop, process, log))
+        until(lambda: started[-1].said("serving promote/promote") or process.poll() is not None)
+        assert process.poll() is None
+        return started[-1]
+
+    yield start
+    for one in started:
+        if one.process.poll() is None:
+            one.kill()
+        told(one.log)
