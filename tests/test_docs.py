@@ -1,0 +1,47 @@
+"""Nothing exists that the documentation does not name, and README stays short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from promotion.checks import CHECKS
+from promotion.engines import ENGINES
+from promotion.events import KINDS
+from promotion.gates import GATES
+
+ROOT = Path(__file__).parents[1]
+DOCS = {path.name: path.read_text("utf-8") for path in [*ROOT.glob("docs/*.md"), ROOT / "README.md"]}
+
+
+def verbs() -> list[str]:
+    from typer.main import get_command
+
+    from promotion.cli import app
+
+    return sorted(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_is_documented(verb: str) -> None:
+    assert re.search(rf"^\| [^|]*`{verb}`", DOCS["commands.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("event", sorted(KINDS))
+def test_every_event_is_documented(event: str) -> None:
+    assert re.search(rf"^\| [^|]*`{event}`", DOCS["commands.md"], re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", sorted({*GATES, *CHECKS, *ENGINES}))
+def test_every_kind_is_documented(kind: str) -> None:
+    assert f"`{kind}`" in DOCS["configuration.md"]
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert DOCS["README.md"].count("\n") < 150
+    for name, text in DOCS.items():
+        folder = ROOT if name == "README.md" else ROOT / "docs"
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (folder / link).exists(), f"{name}: {link}"
