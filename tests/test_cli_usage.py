@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +150,45 @@ def test_answers_hold_no_control_characters(shop: Shop) -> None:
     said = shop("plan", "qa")
     assert "red bell gnp" in said.out
     assert not set("\x1b\x07\u202e") & set(said.out)
+
+
+def on_a_terminal(shop: Shop, *words: str, **environ: str) -> tuple[str, str]:
+    """What a command writes to stdout and stderr when both are terminals."""
+    ends = [pty.openpty(), pty.openpty()]
+    command = [sys.executable, "-m", "promotion.cli", "-c", str(shop.file), *words]
+    environment = {**os.environ, "TERM": "xterm", **environ}
+    subprocess.run(command, env=environment, stdout=ends[0][1], stderr=ends[1][1], check=False)
+    texts = [os.read(reader, 1 << 16).decode() if select.select([reader], [], [], 0)[0] else "" for reader, _ in ends]
+    for fd in (fd for pair in ends for fd in pair):
+        os.close(fd)
+    return texts[0], texts[1]
+
+
+def test_colour_on_a_terminal_and_not_with_no_color(shop: Shop) -> None:
+    """https://no-color.org"""
+    shop.round()
+    assert "\x1b[32mhealthy\x1b[0m" in on_a_terminal(shop, "status")[0]
+    assert "\x1b" not in on_a_terminal(shop, "status", NO_COLOR="1")[0]
+    assert "\x1b" not in on_a_terminal(shop, "--json", "status")[0]
+
+
+def test_waiting_rewrites_one_line_on_a_terminal(shop: Shop) -> None:
+    """And clears it at the end."""
+    shop.push("dev", {"web": "2\n"})
+    err = on_a_terminal(shop, "promote", "qa", "--wait", "1s")[1]
+    assert err.startswith("\r\x1b[Kqa waits: ")
+    assert err.endswith("\r\x1b[K")
+
+
+def test_looking_loads_neither_rich_nor_an_http_client(shop: Shop) -> None:
+    """They take as long to load as all the rest."""
+    code = (
+        "import sys; from promotion.cli import main; main(sys.argv[1:]);"
+        "print(*sorted({'rich', 'httpx', 'prefect', 'flows'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, "-c", str(shop.file), "status"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
 
 
 def test_only_the_chosen_application_is_read(shop: Shop) -> None:

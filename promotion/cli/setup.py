@@ -75,19 +75,16 @@ def _rows(found: list[dict[str, Any]]) -> list[str]:
     return [*render.table(head, cells), *fixes]
 
 
-def demo(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Made anew.")] = DEMO,
-) -> int:
-    """A complete playground: a repository, three services, Prefect, and a change that walks through them."""
+def demo(context: typer.Context) -> int:
+    """A complete playground in `.demo`, which is made anew: a repository, three services, Prefect, and a change that walks through them."""
     call = call_of(context)
     from flows.demo import demo as play  # Prefect takes a second to load
 
     def table(path: Path) -> None:
-        environ = {**call.environ, "PROMOTION_CACHE": str(folder / "cache")}
+        environ = {**call.environ, "PROMOTION_CACHE": str(DEMO / "cache")}
         printed(status_lines(replace(call, config=path, application=None, json=False, environ=environ)))
 
-    return play(folder, environ=call.environ, say=printed, table=table, stay=is_terminal())
+    return play(DEMO, environ=call.environ, say=printed, table=table, stay=is_terminal())
 
 
 def serve(

@@ -39,7 +39,7 @@ class Shop:
     def __init__(self, folder: Path, name: str = "shop", **more: Mapping[str, Any]) -> None:
         self.folder = folder
         self.name = name
-        self.origin = Origin.create(folder / f"{name}.git", files=WELL)
+        self.origin = Origin.create(folder / f"{name}.git", files={**WELL})
         self.file = folder / "environments.yaml"
         self.settings: dict[str, dict[str, Any]] = {
             "dev": self._environment("dev"),

@@ -1,0 +1,96 @@
+"""hold, lift, adopt and configure: what is recorded, and that what is printed undoes it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.support.shop import Said, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    """A change is in dev and healthy; qa takes it only by hand."""
+    made = Shop(tmp_path, qa={"auto": False})
+    made.round()
+    made.push("dev", {"web": "2\n"})
+    made.round()
+    return made
+
+
+def undo(shop: Shop, said: Said) -> Said:
+    """Types what the command says undoes it."""
+    (line,) = [line for line in said.out.splitlines() if line.startswith("  undo ")]
+    return shop(*shlex.split(line.removeprefix("  undo").strip())[1:])
+
+
+def test_hold_and_what_undoes_it(shop: Shop) -> None:
+    """Held: the plan says why; lifted: it lands."""
+    said = shop("hold", "qa", shop.tip("dev")[:7], "--reason", "leaks memory")
+    assert said.status == 0
+    assert "leaks memory" in said.out
+    assert shop("plan", "qa").status == 4
+    row = shop("--json", "status", "qa").json["applications"][0]["environments"][0]
+    assert [hold["reason"] for hold in row["holds"]] == ["leaks memory"]
+    assert "promotion lift qa" in shop("status").out
+    assert undo(shop, said).status == 0
+    assert shop("promote", "qa").status == 0
+    assert [event for event in shop.events() if event.endswith(" qa")][-3:] == ["held qa", "lifted qa", "promoted qa"]
+
+
+def test_hold_needs_a_reason(shop: Shop) -> None:
+    """One that people can read."""
+    assert shop("hold", "qa", shop.tip("dev")).status == 2
+    said = shop("hold", "qa", shop.tip("dev"), "--reason", "  ")
+    assert (said.status, "reason" in said.err) == (2, True)
+
+
+def test_lift_of_what_is_not_held_says_what_is(shop: Shop) -> None:
+    """And refuses a prefix that would name anything."""
+    shop("hold", "qa", shop.tip("dev"), "--reason", "x")
+    assert shop.tip("dev")[:7] in shop("lift", "qa", "0000000").err
+    assert "hex digits" in shop("lift", "qa", "").err
+
+
+def test_adopt_and_what_undoes_it(shop: Shop) -> None:
+    """qa is said to stand for dev's change; then again for what it stood for."""
+    before = shop("--json", "status", "qa").json["applications"][0]["environments"][0]["release"]
+    said = shop("adopt", "qa", "--source", shop.tip("dev")[:8])
+    assert said.status == 0
+    assert shop("--json", "plan", "qa").json["verdict"] == "nothing"
+    assert undo(shop, said).status == 0
+    assert shop("--json", "status", "qa").json["applications"][0]["environments"][0]["release"] == before
+    assert shop("plan", "qa").status == 3
+
+
+def test_adopt_of_a_root_and_of_a_foreign_commit(shop: Shop) -> None:
+    """Exit status 2, nothing recorded."""
+    shop.origin.commit("other", {"x": "1\n"})
+    events = shop.events()
+    assert "takes commits from nobody" in shop("adopt", "dev").err
+    assert shop("adopt", "qa", "--source", shop.origin.tip("other")).status == 2
+    assert shop.events() == events
+
+
+def test_configure_shows_the_difference(shop: Shop) -> None:
+    """Once; then there is none."""
+    shop.set("qa", auto=True)
+    assert shop("run").status == 2
+    said = shop("configure", "--reason", "trust")
+    assert "- environments.qa.auto: false" in said.out
+    assert shop("--json", "configure", "--reason", "again").json["applications"][0]["differences"] == []
+    assert shop("run").status == 0
+    assert shop("--json", "history", "--limit", "9").json["events"][-1]["event"] is not None
+    assert shop.events().count("configured None") == 2
+
+
+def test_who_acts_is_recorded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PROMOTION_USER, else Git's author."""
+    monkeypatch.setenv("GIT_AUTHOR_EMAIL", "carol@example.com")
+    shop("hold", "qa", shop.tip("dev"), "--reason", "x")
+    monkeypatch.setenv("PROMOTION_USER", "alice@example.com")
+    shop("lift", "qa", shop.tip("dev"))
+    events = shop("--json", "history", "--limit", "2").json["events"]
+    assert [event["by"] for event in events] == ["alice@example.com", "carol@example.com"]
