@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import time
@@ -155,6 +156,32 @@ def test_a_clone_is_blobless_and_reads_what_it_needs(origin: Origin, repository:
     assert not repository.objects.has(oid)
     assert repository.blob(oid) == b"A release.\n"
     assert repository.objects.look(repository.objects.commit(tip).tree, b"README.md") == Entry(0o100644, oid)
+
+
+def test_a_cache_that_cannot_be_made_is_the_set_ups_fault(origin: Origin, tmp_path: Path) -> None:
+    """2 with the place: below a file, or where nobody may write."""
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "cache", Path("/proc/promotion")):
+        with Repository(str(origin.path), Git(os.environ, folder), folder) as repository:
+            with pytest.raises(ConfigError) as told:
+                repository.refresh([DEV])
+            assert str(folder) in str(told.value)
+
+
+def test_a_full_disk_is_temporary(origin: Origin, repository: Repository) -> None:
+    """75 when an object cannot be written, and nothing is broken by it."""
+    tip = repository.refresh([QA])[QA] or ""
+    before, (soft, hard) = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(TemporaryError, match="cannot be written"):
+            grown(repository, tip)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    new = grown(repository, tip)
+    assert repository.push([Update(QA, tip, new)]) == ""
+    assert origin.tip("env/qa") == new
 
 
 # --- the push ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from promotion.errors import ConfigError
-from promotion.repository.process import Git, gist
+from promotion.repository.process import Git, gist, on_disk
 
 LOOSE, PACKS = 6700, 50
 """How many loose objects and packs are too many, as Git's own gc.auto has it."""
@@ -21,7 +21,7 @@ def make(git: Git, path: Path, url: str) -> bool:
     """Makes an empty, blob-less bare clone of `url` unless there is one; says whether it made one. Raises ConfigError."""
     if _is_clone(path, url):
         return False
-    with lock(path):
+    with lock(path), on_disk(path):
         if _is_clone(path, url):
             return True
         draft = path.with_suffix(f".{os.getpid()}")
@@ -68,8 +68,10 @@ def tidy(git: Git, path: Path) -> None:
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
     """One process at a time changes a clone's refs and packs, whoever shares it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.with_suffix(".lock").open("w") as file:
+    with on_disk(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = path.with_suffix(".lock").open("w")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

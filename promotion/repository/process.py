@@ -6,6 +6,7 @@ Nothing else in the project starts git. Git's words are cleaned here and its fai
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -13,7 +14,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -130,6 +131,10 @@ class Git:
             raise ConfigError(f"{said or 'git'} is too old; Promotion needs git {OLDEST[0]}.{OLDEST[1]} or newer")
 
     def _own_config(self) -> Path:
+        with on_disk(self._cache):
+            return self._write_config()
+
+    def _write_config(self) -> Path:
         text = "".join(_config_line(key, value) for key, values in self.kept.items() for value in values)
         path = self._cache / f"gitconfig-{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
         if not path.exists():
@@ -167,6 +172,17 @@ class Git:
                 raise
         log.debug("git %s: %d in %.3fs", _verb(args), process.returncode, time.monotonic() - began)
         return Answer(process.returncode, output, clean(said.decode("utf-8", "replace")))
+
+
+@contextlib.contextmanager
+def on_disk(path: Path) -> Iterator[None]:
+    """Translates what a disk says of a cache: TemporaryError when it is full or failing, else ConfigError."""
+    try:
+        yield
+    except OSError as exc:
+        passing = exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+        error = TemporaryError if passing else ConfigError
+        raise error(f"the cache cannot be written: {(exc.strerror or str(exc)).lower()}", where=str(path)) from exc
 
 
 def _talk(process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> tuple[bytes, bytes]:

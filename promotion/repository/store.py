@@ -12,7 +12,7 @@ from pathlib import Path
 from gitdb import IStream, LooseObjectDB  # type: ignore[import-untyped]
 
 from promotion.errors import TemporaryError
-from promotion.repository.process import LOCAL_SECONDS, Git
+from promotion.repository.process import LOCAL_SECONDS, Git, on_disk
 
 # A missing object is an answer here, never a reason to go to the network: that is prefetch's job.
 OFFLINE = (
@@ -69,8 +69,10 @@ class Store:
         return True
 
     def write(self, kind: str, data: bytes) -> str:
-        """Stores one object; returns its id."""
-        return str(self._loose.store(IStream(kind.encode("ascii"), len(data), io.BytesIO(data))).hexsha.decode("ascii"))
+        """Stores one object; returns its id. Raises TemporaryError when the disk is full."""
+        with on_disk(self._path):
+            stored = self._loose.store(IStream(kind.encode("ascii"), len(data), io.BytesIO(data)))
+        return str(stored.hexsha.decode("ascii"))
 
     def close(self) -> None:
         if self._process is not None:
