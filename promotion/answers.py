@@ -238,7 +238,7 @@ def _held(site: Site, view: View, commit: str, tree: str, target: str, source: s
 
 def _fixed(site: Site, view: View, commit: str, hold: Hold) -> bool:
     """Whether a commit that comes along says `Promotion-Fixes:` and names the held one, or what that was in the source."""
-    names = [c.trailers.get("Promotion-Fixes", "") for c in site.repository.between(view.base, commit)]
+    names = [c.trailers.get("Promotion-Fixes", "") for c in site.repository.between(view.base, commit, merges=True)]
     objects, known = site.repository.objects, [hold.commit]
     if objects.has(hold.commit):
         known.append(objects.commit(hold.commit).trailers.get("Promotion-Source", ""))

@@ -338,6 +338,16 @@ def test_a_commit_may_say_that_it_fixes_what_is_held(stage: Stage, named: str) -
     assert stage.origin.show("env/qa", "other") == "1\n"
 
 
+def test_a_merge_may_say_that_it_fixes_what_is_held(stage: Stage) -> None:
+    """A host writes what a pull request says into the merge that it makes of it."""
+    root = stage.tip("dev")
+    bad = held_change(stage)
+    adopt(stage.site, stage.env("qa"), root)
+    side = stage.origin.commit("side", {"other": "1\n"}, onto=stage.tip("dev"))
+    stage.origin.commit("env/dev", {"other": "1\n"}, merges=[side], message=f"Merge #7\n\nPromotion-Fixes: {bad}")
+    assert verdict(stage)[0] == "nothing"
+
+
 def test_a_hold_leaves_protected_paths_out(tmp_path: Path, build: Build) -> None:
     """What a promotion can never bring in is no part of a held change."""
     folder = tmp_path / "stage"

@@ -258,9 +258,9 @@ class Repository:
     def merge_bases(self, one: str, two: str) -> list[str]:
         return self._git.run(self.path, "merge-base", "--all", one, two).output.decode("ascii").split()
 
-    def between(self, old: str | None, new: str) -> list[Commit]:
-        """The commits that are in `new` and not in `old`, merges left out, newest first."""
-        args = ["rev-list", "--no-merges", "--topo-order", new, *([f"^{old}"] if old else [])]
+    def between(self, old: str | None, new: str, *, merges: bool = False) -> list[Commit]:
+        """The commits that are in `new` and not in `old`, newest first; without `merges` those are left out."""
+        args = ["rev-list", *([] if merges else ["--no-merges"]), "--topo-order", new, *([f"^{old}"] if old else [])]
         return [self.objects.commit(oid) for oid in self._git.run(self.path, *args).output.decode("ascii").split()]
 
     def resolve(self, revision: str) -> str:
