@@ -256,10 +256,13 @@ def clean(text: str) -> str:
     return text.strip()
 
 
+_NOISE = ("hint:", "To ", "Could not read from remote", "Please make sure you have", "and the repository exists")
+
+
 def gist(said: str, cap: int = 400) -> str:
     """What git said, in one line."""
     lines = [re.sub(r"^(remote|fatal|error|warning): *", "", line).strip() for line in said.splitlines()]
-    return "; ".join(line for line in lines if line and not line.startswith(("hint:", "To ")))[:cap]
+    return "; ".join(line for line in lines if line and not line.startswith(_NOISE))[:cap]
 
 
 _PERMANENT = (
