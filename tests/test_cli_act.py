@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from promotion.cli.output import Repeats, set_up_log
 from promotion.cli.rounds import next_tick, worst
+from promotion.errors import ContendedError
 from promotion.model import Schedule
 from tests.support.shop import SICK, Shop
 
@@ -301,6 +306,50 @@ def test_ticks_go_by_the_clock_of_their_zone() -> None:
     winter, summer = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 12, tzinfo=UTC)
     assert next_tick(nine, winter - timedelta(days=1)).astimezone(UTC).hour == 8
     assert next_tick(nine, summer).astimezone(UTC).hour == 7
+
+
+def test_run_every_complains_once_until_it_changes(auto: Shop) -> None:
+    """A repository that is away for some rounds, and back: 0 at the end."""
+    elsewhere = auto.folder / "elsewhere"
+    with auto.start("--json", "run", "--every", "1s") as loop:
+        assert loop.stdout is not None
+        loop.stdout.readline()
+        auto.origin.path.rename(elsewhere)
+        away = [loop.stdout.readline() for _ in range(3)]
+        elsewhere.rename(auto.origin.path)
+        for _ in range(2):
+            loop.stdout.readline()
+        loop.terminate()
+        _, err = loop.communicate()
+    assert away == ['{"hops": []}\n'] * 3
+    assert err.count("is not a Git repository") == 1
+    assert loop.returncode == 0
+
+
+def test_a_warning_is_said_once_until_a_round_passes_without_it() -> None:
+    """Of the log."""
+    logger = logging.getLogger("promotion.test")
+    stream = io.StringIO()
+    with redirect_stderr(stream):
+        set_up_log(verbose=False, quiet=False)
+        repeats = Repeats()
+        for said in ([1], [1], [], [1]):
+            repeats.next_round()
+            for _ in said:
+                logger.warning("disk is full")
+    assert stream.getvalue() == "disk is full\n" * 2
+
+
+def test_contended_is_an_outcome(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """75, with the keys of the contract."""
+
+    def late(*_: object, **__: object) -> None:
+        raise ContendedError("somebody was faster 5 times")
+
+    monkeypatch.setattr("promotion.reconcile.promote", late)
+    said = shop("--json", "promote", "qa")
+    assert (said.status, said.json["outcome"]) == (75, "contended")
+    assert said.json.keys() >= KEYS
 
 
 # --- observe and sync -----------------------------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from promotion.cli import output, render
 from promotion.sites import utc_now
+from tests.support.git import File
 from tests.support.shop import SICK, Shop
 
 
@@ -73,7 +75,7 @@ def test_status_takes_globs(shop: Shop) -> None:
     ids=["pass", "nothing", "wait", "block"],
 )
 def test_plan_exits_by_its_verdict(
-    tmp_path: Path, settings: dict[str, object], change: dict[str, str | None], status: int, word: str
+    tmp_path: Path, settings: dict[str, object], change: Mapping[str | bytes, File], status: int, word: str
 ) -> None:
     """0, 3, 4; and it is the third thing that the first line says."""
     shop = Shop(tmp_path, qa=settings)

@@ -20,7 +20,7 @@ from promotion.cli.output import answer, complain, failed
 from promotion.cli.progress import Progress
 from promotion.cli.rounds import Loop, worst
 from promotion.cli.stopping import stopping
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError
 from promotion.model import Environment, short, span
 from promotion.observe import Site, World
 from promotion.reconcile import Result
@@ -58,11 +58,15 @@ def promote(
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
         options = {"chosen": chosen, "plan_id": plan.lower() if plan else None, "allow_empty": allow_empty}
-        if patience is None or dry_run:
-            result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
-        else:
-            with Progress(call) as progress:
-                result = _patiently(site, target, patience, stop, progress, options)
+        try:
+            if patience is None or dry_run:
+                result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
+            else:
+                with Progress(call) as progress:
+                    result = _patiently(site, target, patience, stop, progress, options)
+        except ContendedError as exc:
+            names = (site.application.name, target.name)
+            result = Result("contended", *names, exc.message, status=exc.exit_status, hint="try again")
     data = report.result(result)
     lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *_next(result, dry_run=dry_run)]
     answer(call, data, lines)

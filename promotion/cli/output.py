@@ -128,6 +128,26 @@ def set_up_log(*, verbose: bool, quiet: bool) -> None:
         logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
 
 
+class Repeats:
+    """Lets a warning through once, until a round passes without it. With `-v` all are shown."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._now: set[str] = set()
+        logger = logging.getLogger("promotion")
+        if not logger.isEnabledFor(logging.DEBUG):
+            for handler in logger.handlers:
+                handler.addFilter(self._is_news)
+
+    def next_round(self) -> None:
+        self._before, self._now = self._now, set()
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        self._now.add(text)
+        return record.levelno < logging.WARNING or text not in self._before
+
+
 def _clean(record: logging.LogRecord) -> bool:
     record.msg, record.args = plain(record.getMessage()), ()
     return True

@@ -82,12 +82,13 @@ def _waits(e: Data) -> str:
 
 
 def _hints(e: Data) -> Iterator[str]:
-    watched = e["verification"]
-    if e["health"] not in ("healthy",) and e["reasons"] and e["observed_at"]:
-        yield "; ".join(e["reasons"])
+    watched, why = e["verification"], "; ".join(e["reasons"])
+    held = {hold["commit"] for hold in e["holds"]}
+    if e["health"] != "healthy" and why and e["observed_at"] and not any(why in h["reason"] for h in e["holds"]):
+        yield why
     if e["deployed"] and e["deployed"] != e["tip"]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
-    if watched and watched["state"] in ("failed", "timed-out"):
+    if watched and watched["state"] in ("failed", "timed-out") and watched["commit"] not in held:
         yield f"verification of {short(watched['commit'])} {watched['state']}"
     for hold in e["holds"]:
         undo = f"promotion lift {e['environment']} {short(hold['commit'])}"

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
-from promotion.cli.output import answer, complain, error, note, printed
-from promotion.errors import PromotionError
+from promotion.cli.output import Repeats, answer, complain, error, note, printed
+from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, Schedule
 from promotion.observe import Site
 from promotion.reconcile import Round, reconcile
@@ -56,8 +56,9 @@ class Loop:
 
     def until(self, stop: threading.Event, seconds: float) -> int:
         """Rounds until somebody wants an end. A verification that failed is never forgotten, other trouble once it is over."""
-        failed, status = 0, 0
+        failed, status, repeats = 0, 0, Repeats()
         while not stop.is_set():
+            repeats.next_round()
             due = time.monotonic() + seconds
             data, status, errors = self._round(strict=False)
             failed = 6 if 6 in (failed, status) else 0
@@ -86,7 +87,7 @@ class Loop:
                     raise
                 errors.append(exc)
                 continue
-            errors += done.errors
+            errors += [*done.errors, *(TemporaryError(why) for why in done.world.unread.values())]
             statuses += [hop.status for hop in done.hops]
             hops += [report.result(hop) for hop in done.hops]
             seconds = time.monotonic() - began

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from promotion.cli import main
-from tests.support.git import Origin
+from tests.support.git import File, Origin
 
-WELL = {"health": "ok\n"}
-SICK = {"health": "sick\n"}
+WELL: Mapping[str | bytes, File] = {"health": "ok\n"}
+SICK: Mapping[str | bytes, File] = {"health": "sick\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Shop:
     def __init__(self, folder: Path, name: str = "shop", **more: Mapping[str, Any]) -> None:
         self.folder = folder
         self.name = name
-        self.origin = Origin.create(folder / f"{name}.git", files={**WELL})
+        self.origin = Origin.create(folder / f"{name}.git", files=WELL)
         self.file = folder / "environments.yaml"
         self.settings: dict[str, dict[str, Any]] = {
             "dev": self._environment("dev"),
@@ -87,8 +87,13 @@ class Shop:
             text=True,
         )
 
-    def push(self, environment: str, files: Mapping[str, str | None], message: str = "a change") -> str:
-        return self.origin.commit(f"env/{environment}", files, message=message)  # type: ignore[arg-type]
+    def push(
+        self,
+        environment: str,
+        files: Mapping[str | bytes, File | None] | Mapping[str | bytes, File],
+        message: str = "a change",
+    ) -> str:
+        return self.origin.commit(f"env/{environment}", files, message=message)
 
     def tip(self, environment: str) -> str:
         return self.origin.tip(f"env/{environment}")
