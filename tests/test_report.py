@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from promotion.events import Event
 from promotion.model import Spec, instant
 from promotion.reconcile import hold, promote
 from promotion.repository import Update
+from tests.support.git import File
 from tests.support.stage import SICK, Stage, environment
 
 Build = Callable[..., Stage]
@@ -218,28 +219,51 @@ def test_audit_of_a_busy_ledger_is_clean(tmp_path: Path, build: Build) -> None:
     assert problems(stage) == []
 
 
-def tamper(stage: Stage, events: list[Event], *, branch: tuple[str, str] | None = None) -> None:
-    """Somebody with the right to push writes records of their own, with the state that they give, and moves a branch."""
+def tamper(stage: Stage, events: list[Event]) -> None:
+    """Somebody with the right to push writes records of their own."""
     world, repository = stage.world(), stage.site.repository
     tip, _ = ledger.append(repository, world.ledger, world.state, events)
     assert tip is not None
     repository.push([Update(stage.application.ledger, world.ledger, tip)])
-    if branch:
-        stage.origin.set(*branch)
-
-
-def forged(stage: Stage, source: str, target: str, commit: str, **more: Any) -> Event:
-    """A promoted record of somebody's own making."""
-    made = stage.site.repository.objects.commit(commit)
-    data = {"plan_id": "0" * 64, "commit": commit, "source": source, "target": target, "tree": made.tree}
-    data |= {"base": stage.world().state.of("qa").release.source, "until": "2026-11-24T12:30:00Z"}  # type: ignore[union-attr]
-    return Event("promoted", "shop", "qa", stage.now, "mallory", {**data, **more})
 
 
 def message(event_id: str, source: str) -> str:
     """The trailers of a promotion."""
     keys = {"Plan": "0" * 64, "Application": "shop", "Environment": "qa", "Source": source, "Attempt": event_id}
     return "shop: qa\n\n" + "\n".join(f"Promotion-{key}: {value}" for key, value in keys.items())
+
+
+def forge(
+    stage: Stage,
+    *,
+    observed: bool = True,
+    files: Mapping[str | bytes, File] | None = None,
+    merged: bool = True,
+    said: tuple[str, str] = ("", ""),
+    **more: Any,
+) -> tuple[str, str]:
+    """A promotion of dev's next change to qa by somebody's own hand, right but for what is asked for: (source, commit)."""
+    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
+    if observed:
+        stage.change("qa", auto=False)
+        stage.round()
+    release = stage.world().state.of("qa").release
+    assert release is not None
+    event = Event("promoted", "shop", "qa", stage.now, "mallory")
+    text = message(event.id, source).replace(*said) if said[0] else message(event.id, source)
+    commit = stage.origin.commit("env/qa", files or {"web": "3\n"}, message=text, merges=[source] if merged else [])
+    stage.world()
+    data = {"plan_id": "0" * 64, "commit": commit, "source": source, "target": target, "base": release.source}
+    data |= {"tree": stage.site.repository.objects.commit(commit).tree, "until": "2026-11-24T12:30:00Z"}
+    tamper(stage, [replace(event, data={**data, **more})])
+    return source, commit
+
+
+def test_audit_of_a_promotion_by_hand_that_is_right_is_clean(stage: Stage) -> None:
+    """So that what the next tests see is what they change."""
+    walked(stage)
+    forge(stage)
+    assert problems(stage) == []
 
 
 def test_audit_sees_a_commit_that_claims_to_be_a_promotion(stage: Stage) -> None:
@@ -252,30 +276,96 @@ def test_audit_sees_a_commit_that_claims_to_be_a_promotion(stage: Stage) -> None
 def test_audit_sees_a_promotion_of_what_was_never_healthy(stage: Stage) -> None:
     """S1, judged by the state before the record."""
     walked(stage)
-    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
-    event = forged(stage, source, target, stage.tip("dev")) if stage.world() else None
-    assert event is not None
+    source, _ = forge(stage, observed=False)
+    assert problems(stage) == [f"{source[:7]} was never observed in dev when it was promoted to qa"]
+
+
+def test_audit_sees_a_promotion_of_what_was_degraded(stage: Stage) -> None:
+    """Observed, and not well."""
+    walked(stage)
+    stage.change("dev", health=(Spec("command", {"command": ["false"]}),))
+    source, _ = forge(stage)
+    assert problems(stage) == [f"{source[:7]} was degraded in dev when it was promoted to qa"]
+
+
+@pytest.mark.parametrize(("environment", "words"), [("dev", "held in dev"), ("qa", "held for qa")])
+def test_audit_sees_a_promotion_of_what_was_held(stage: Stage, environment: str, words: str) -> None:
+    """In its source, or for its target."""
+    walked(stage)
+    stage.change("qa", auto=False)
+    source = stage.commit("dev", {"web": "3\n"})
+    stage.round()
+    hold(stage.site, stage.env(environment), source, "bad")
+    event = Event("promoted", "shop", "qa", stage.now, "mallory")
+    target, base = stage.tip("qa"), stage.world().state.of("qa").release
+    assert base is not None
     commit = stage.origin.commit("env/qa", {"web": "3\n"}, message=message(event.id, source), merges=[source])
     stage.world()
-    tree = stage.site.repository.objects.commit(commit).tree
-    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
-    assert problems(stage) == [f"{source[:7]} was never observed in dev when it was promoted to qa"]
+    data = {"plan_id": "0" * 64, "commit": commit, "source": source, "target": target, "base": base.source}
+    data |= {"tree": stage.site.repository.objects.commit(commit).tree, "until": "2026-11-24T12:30:00Z"}
+    tamper(stage, [replace(event, data=data)])
+    assert [p for p in problems(stage) if words in p]
 
 
 def test_audit_sees_content_that_no_rule_explains(stage: Stage) -> None:
     """S10: a file that neither base, target nor source has."""
     walked(stage)
-    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
-    stage.change("qa", auto=False)
-    stage.round()
-    event = forged(stage, source, target, source)
-    commit = stage.origin.commit(
-        "env/qa", {"web": "3\n", "evil": "1\n"}, message=message(event.id, source), merges=[source]
-    )
-    stage.world()
-    tree = stage.site.repository.objects.commit(commit).tree
-    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
+    _, commit = forge(stage, files={"web": "3\n", "evil": "1\n"})
     assert problems(stage) == [f"{commit[:7]} is not what the entry table says at evil"]
+
+
+def test_audit_sees_a_change_that_was_lost(stage: Stage) -> None:
+    """S10: the source's change is not in it."""
+    walked(stage)
+    _, commit = forge(stage, files={"web": "2\n"})
+    assert problems(stage) == [f"{commit[:7]} is not what the entry table says at web"]
+
+
+def test_audit_sees_a_merge_without_its_source(stage: Stage) -> None:
+    """S5: M's parents are the target's tip and the source."""
+    walked(stage)
+    _, commit = forge(stage, merged=False)
+    assert [p for p in problems(stage) if p.startswith(f"{commit[:7]} does not have the parents ")]
+
+
+def test_audit_sees_another_tree_than_the_record_names(stage: Stage) -> None:
+    """Of the commit that is there."""
+    walked(stage)
+    tree = stage.site.repository.objects.commit(stage.tip("dev")).tree
+    _, commit = forge(stage, tree=tree)
+    assert problems(stage) == [f"{commit[:7]} does not have the tree that its record names"]
+
+
+def test_audit_sees_another_base_than_the_target_stood_for(stage: Stage) -> None:
+    """B is the release's source, and nothing else."""
+    first = stage.tip("dev")
+    base = walked(stage)
+    forge(stage, base=first)
+    assert f"the base was {first[:7]}, and qa stood for {base[:7]}" in problems(stage)
+
+
+def test_audit_sees_a_promoted_commit_that_is_gone(stage: Stage) -> None:
+    """Nobody has it any more."""
+    walked(stage)
+    forge(stage, commit="f" * 40)
+    assert "fffffff is not in the repository any more" in problems(stage)
+
+
+def test_audit_sees_a_plan_that_was_promoted_twice(stage: Stage) -> None:
+    """Two commits for one decision."""
+    walked(stage)
+    _, first = forge(stage)
+    _, second = forge(stage)
+    assert f"plan 00000000 was promoted twice, as {first[:7]} and {second[:7]}" in problems(stage)
+
+
+def test_audit_sees_a_promotion_that_is_recorded_twice(stage: Stage) -> None:
+    """The same record again."""
+    walked(stage)
+    world = stage.world()
+    last = next(e for _, e in ledger.events(stage.site.repository, world.ledger) if e.event == "promoted")
+    tamper(stage, [last])
+    assert f"{last.data['commit'][:7]} is recorded twice" in problems(stage)
 
 
 def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
@@ -314,13 +404,5 @@ def test_audit_sees_a_rewound_branch(stage: Stage) -> None:
 def test_audit_compares_what_commit_and_record_say(stage: Stage, key: str) -> None:
     """A commit whose trailer differs from its record."""
     walked(stage)
-    source, target = stage.commit("dev", {"web": "3\n"}), stage.tip("qa")
-    stage.change("qa", auto=False)
-    stage.round()
-    event = forged(stage, source, target, source)
-    said = message(event.id, source).replace(f"Promotion-{key}: ", f"Promotion-{key}: f")
-    commit = stage.origin.commit("env/qa", {"web": "3\n"}, message=said, merges=[source])
-    stage.world()
-    tree = stage.site.repository.objects.commit(commit).tree
-    tamper(stage, [replace(event, data={**event.data, "commit": commit, "tree": tree})])
+    _, commit = forge(stage, said=(f"Promotion-{key}: ", f"Promotion-{key}: f"))
     assert problems(stage) == [f"{commit[:7]} says another Promotion-{key} than its record"]
