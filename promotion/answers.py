@@ -65,6 +65,7 @@ def look(
         contents=(objects.commit(tip).tree, objects.commit(base).tree),
         unread=world.unread.get(source.name),
         chosen=chosen,
+        arrived=chosen is not None and site.repository.is_ancestor(chosen, base),
         by_hand=by_hand,
     )
 

@@ -42,6 +42,8 @@ class View:
     """Why the source could not be observed in this round; None when it was."""
     chosen: str | None = None
     """The one candidate that a person asked for."""
+    arrived: bool = False
+    """Whether the target has `chosen` already: it is B, or B descends from it."""
     by_hand: bool = False
     """Whether a person asked for this hop: `auto: false` waits for that."""
 
@@ -136,6 +138,9 @@ def decide(view: View, answers: Answers) -> Plan | Question:
     """The plan, or the first question whose answer is missing in `answers`."""
     candidates = [c.oid for c in view.chain if view.chosen in (None, c.oid)]
     if not candidates:
+        if view.chosen and not view.arrived:
+            reason = f"{short(view.chosen)} is no commit of {view.environment.source} after {short(view.base)}"
+            return Plan(view, "block", reason, view.chosen, (Verdict("source", "block", reason),))
         return Plan(view, "nothing", _nothing(view))
     passed_over: list[PassedOver] = []
     waiting: list[_Judged] = []
@@ -255,8 +260,8 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
 
 
 def _nothing(view: View) -> str:
-    if view.chosen and view.chosen != view.base:
-        return f"{short(view.chosen)} is no commit of {view.environment.source} after {short(view.base)}"
+    if view.chosen:
+        return f"{view.environment.name} has {short(view.chosen)}"
     if view.source_tip != view.base:
         return f"{view.environment.source} was rewound: {short(view.base)}, which {view.environment.name} has, is not in it"
     return f"{view.environment.name} has all of {view.environment.source}"

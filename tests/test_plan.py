@@ -153,6 +153,8 @@ def test_one_commit_may_be_asked_for_and_qualifies_the_same_way() -> None:
     assert {q.commit for q in asked} == {oid(2)}
     assert words(answered(view(3, chosen=oid(2), said=facts(c3="healthy", c2="degraded")))[0]) == ("block", oid(2))
     plan, _ = answered(view(3, chosen=oid(50)))
+    assert words(plan) == ("block", oid(50))
+    plan, _ = answered(view(3, chosen=oid(50), arrived=True))
     assert (plan.verdict, plan.commit) == ("nothing", None)
     assert "no commit of dev" in plan.reason
 
