@@ -351,6 +351,13 @@ def test_audit_sees_a_promoted_commit_that_is_gone(stage: Stage) -> None:
     assert "fffffff is not in the repository any more" in problems(stage)
 
 
+def test_audit_sees_a_base_that_is_gone(stage: Stage) -> None:
+    """Without it nothing explains the content."""
+    walked(stage)
+    forge(stage, base="e" * 40)
+    assert "the base eeeeeee is not in the repository any more" in problems(stage)
+
+
 def test_audit_sees_a_plan_that_was_promoted_twice(stage: Stage) -> None:
     """Two commits for one decision."""
     walked(stage)
@@ -378,6 +385,15 @@ def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
     assert tip is not None
     repository.push([Update(stage.application.ledger, world.ledger, tip)])
     assert problems(stage) == ["its state is not what the events up to here make of it"]
+    tamper(stage, [event])  # an honest one on top of it
+    assert problems(stage) == ["its state is not what the events up to here make of it"]
+
+
+def test_audit_sees_a_record_of_another_application(stage: Stage) -> None:
+    """It does not belong here."""
+    walked(stage)
+    tamper(stage, [Event("lifted", "other", "qa", stage.now, "mallory", {"commit": stage.tip("qa")})])
+    assert problems(stage) == ["record of application 'other'"]
 
 
 def test_audit_sees_an_unreadable_record(stage: Stage) -> None:
