@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +29,10 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     folder = tmp_path_factory.mktemp("demo")
     done = subprocess.run([PROMOTION, "demo"], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    yield Played(folder, done.returncode, done.stdout + done.stderr)
+    return Played(folder, done.returncode, done.stdout + done.stderr)
 
 
 def test_a_change_walks_as_prefect_runs_and_a_sick_one_stops_before_prod(played: Played) -> None:
@@ -51,7 +50,7 @@ def test_nothing_is_left_running(played: Played) -> None:
     left = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            words, place = (process / "cmdline").read_bytes(), os.readlink(process / "cwd")
+            words, place = (process / "cmdline").read_bytes(), str((process / "cwd").readlink())
         except OSError:
             continue
         if int(process.name) != os.getpid() and (str(played.folder).encode() in words or place == str(played.folder)):
