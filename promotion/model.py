@@ -184,8 +184,9 @@ class Commit:
     @property
     def trailers(self) -> Mapping[str, str]:
         """The `Key: value` lines of the last paragraph; the last of equal keys counts."""
-        last = self.message.rstrip().rsplit("\n\n", 1)[-1] if "\n\n" in self.message.rstrip() else ""
-        return {m[1]: m[2].strip() for line in last.splitlines() if (m := re.match(r"([A-Za-z][A-Za-z-]*): (.*)", line))}
+        _, found, last = self.message.rstrip().rpartition("\n\n")
+        lines = [re.match(r"([A-Za-z][A-Za-z-]*): (.*)", line) for line in last.splitlines()] if found else []
+        return {line[1]: line[2].strip() for line in lines if line}
 
 
 # --- decisions -----------------------------------------------------------------------------------------------------
@@ -216,7 +217,7 @@ def duration(text: str) -> timedelta:
 
 def span(delta: timedelta) -> str:
     """A timedelta for people, two units at most: `45s`, `1h52m`, `3d2h`."""
-    left, parts = max(0, int(delta.total_seconds())), []
+    left, parts = max(0, int(delta.total_seconds())), list[str]()
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         if left >= size and len(parts) < 2:
             parts.append(f"{left // size}{unit}")
