@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -183,7 +184,8 @@ def test_watch_prints_changes_until_it_is_ended(shop: Shop) -> None:
         before = running.stdout.readline()
         shop.push("dev", {"web": "2\n"})
         assert running.stdout.readline() != before
-        running.terminate()
+        running.send_signal(signal.SIGINT)
+        assert running.wait() == 0
 
 
 def test_times_are_short_when_recent_and_absolute_when_old() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,12 +16,14 @@ from promotion import answers, config, ledger, observe, report
 from promotion.cli import render
 from promotion.cli.context import Call, One, Some, call_of, commit_of, place_of, sites_of
 from promotion.cli.output import answer, complain, is_terminal, printed, shown
-from promotion.errors import ConfigError, PromotionError, RefusedError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile.draft import news
 from promotion.sites import utc_now
+
+log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 2.0
 DIFF_LINES = 2000
@@ -46,19 +50,33 @@ def status(
     live: Annotated[bool, typer.Option("--live", help="Ask engines and checks now; records nothing.")] = False,
 ) -> int:
     """What is where, since when, is it well, what comes next and what it waits for."""
-    call, last = call_of(context), ""
-    while True:
-        data, errors = _status(call, environments or [], live=live)
-        text = json.dumps(data) if call.json else shown(call, _status_lines(data))
-        if not watch:
-            printed(text)
-            for exc in errors:
-                complain(exc)
-            return errors[0].exit_status if errors else 0
-        if text != last:
-            printed(("\033[H\033[2J" if is_terminal() and not call.json else "") + text)
-        last = text
-        time.sleep(WATCH_SECONDS)
+    call = call_of(context)
+    if watch:
+        return _watch(call, environments or [], live=live)
+    data, errors = _status(call, environments or [], live=live)
+    answer(call, data, _status_lines(data))
+    for exc in errors:
+        complain(exc)
+    return errors[0].exit_status if errors else 0
+
+
+def _watch(call: Call, patterns: list[str], *, live: bool) -> int:
+    """The same again and again, printed when it changed, until Ctrl-C."""
+    last = ""
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            try:
+                data, _ = _status(call, patterns, live=live)
+            except TemporaryError as exc:
+                log.warning("%s", exc)  # it may be back in two seconds
+                time.sleep(WATCH_SECONDS)
+                continue
+            text = json.dumps(data) if call.json else shown(call, _status_lines(data))
+            if text != last:
+                printed(("\033[H\033[2J" if is_terminal() and not call.json else "") + text)
+            last = text
+            time.sleep(WATCH_SECONDS)
+    return 0
 
 
 def _status(call: Call, patterns: list[str], *, live: bool) -> tuple[dict[str, Any], list[PromotionError]]:

@@ -61,7 +61,8 @@ def validate(
             for site, _ in sites:
                 found += checkup(site)
     bad = [row for row in found if row["verdict"] == "fault"]
-    lines = [f"{call.config}: {len(pipeline.applications)} application(s), no errors"] if not bad else []
+    names = "; ".join(f"{a.name} ({', '.join(e.name for e in a.environments)})" for a in pipeline.applications)
+    lines = [f"{call.config}: no errors: {names}; ledger: unsigned"] if not bad else []
     answer(call, {"valid": not bad, "checks": found}, [*lines, *_rows(found)])
     return ConfigError.exit_status if bad else 0
 
