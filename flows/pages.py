@@ -26,7 +26,8 @@ def escape(text: object, limit: int = 200) -> str:
     shown = " ".join(shown.split())
     shown = shown if len(shown) <= limit else shown[: limit - 1] + "…"
     shown = MARKUP.sub(r"\\\1", html.escape(shown, quote=False))
-    return shown.replace("://", ":&#47;&#47;").replace("@", "&#64;").replace("www.", "www&#46;")
+    # Links that need no markup: by backslashes, since the UI shows "&#47;" as it is.
+    return shown.replace("://", r":\/\/").replace("@", r"\@").replace("www.", r"www\.")
 
 
 def code(text: object) -> str:
@@ -66,11 +67,11 @@ def run_name(application: str, environment: str, source: str | None = None, comm
 # --- one hop -------------------------------------------------------------------------------------------------------
 
 
-def hop(plan: Data, headline: str, news: Sequence[str]) -> str:
-    """A run's page: what is decided and why, then what was done. `headline` and `news` are markdown."""
+def hop(plan: Data, news: Sequence[str]) -> str:
+    """A run's page: what was done, and what was decided and why. `news` is markdown."""
     source, target = plan["source"], plan["target"]
     title = run_name(plan["application"], plan["environment"], source["environment"], source["commit"])
-    lines = [f"## {escape(title).replace('&lt;-', '←')}", "", f"**{headline}**"]
+    lines = [f"## {escape(title).replace('&lt;-', '←')}", ""]
     lines += [f"- {line}" for line in (*news, *_landing(plan)) if line]
     lines += table(("commit", "author", "what"), map(_commit, plan["commits"]))
     lines += table(("gate", "verdict", "why"), map(_verdict, plan["verdicts"]))
@@ -110,7 +111,7 @@ def _some(items: Sequence[str]) -> str:
 
 
 def _commit(commit: Data) -> list[str]:
-    return [code(short(commit["commit"])), escape(commit["author"], 40), escape(commit["subject"], 100)]
+    return [code(short(commit["commit"])), escape(commit["author"], 40), escape(commit["subject"], 80)]
 
 
 def _verdict(verdict: Data) -> list[str]:
@@ -151,8 +152,11 @@ def hops(results: Sequence[Data], errors: Sequence[str]) -> str:
 BOARD = ("environment", "release", "origin", "since", "health", "next", "waits for")
 
 
-def board_rows(application: Data, now: datetime) -> list[dict[str, str]]:
-    """One row an environment, from the object that `status --json` prints for an application."""
+def board_rows(application: Data, briefs: Mapping[str, str], now: datetime) -> list[dict[str, str]]:
+    """One row an environment, from the object that `status --json` prints for an application.
+
+    `briefs` says in a few words what environments wait for; the table has no room for reasons.
+    """
     return [
         {
             "environment": e["environment"],
@@ -161,10 +165,23 @@ def board_rows(application: Data, now: datetime) -> list[dict[str, str]]:
             "since": clock(e["since"], now),
             "health": _health(e),
             "next": short(e["candidate"]),
-            "waits for": e["waiting_for"] or ("" if e["from"] else "people push here"),
+            "waits for": briefs.get(e["environment"], "") if e["from"] else "people push here",
         }
         for e in application["environments"]
     ]
+
+
+def reasons(application: Data) -> list[str]:
+    """What the table has no room for: why environments wait, in full."""
+    return [
+        f"- **{escape(e['environment'])}:** {escape(e['waiting_for'], 500)}{_hint(e['hint'])}"
+        for e in application["environments"]
+        if e["waiting_for"]
+    ]
+
+
+def _hint(hint: str | None) -> str:
+    return f" ({escape(hint)})" if hint else ""
 
 
 def _health(e: Data) -> str:
@@ -180,16 +197,16 @@ def _health(e: Data) -> str:
     return f"{e['health']} ({noted})" if noted else str(e["health"])
 
 
-def steady(rows: Sequence[Mapping[str, str]]) -> list[list[str]]:
-    """Rows without how long things last: equal while nothing but time changed."""
-    return [[re.sub(r"\b(\d+[smhd])+\b", "", cell) for cell in row.values()] for row in rows]
+def steady(text: str) -> str:
+    """A text without how long things last: equal while nothing but time changed."""
+    return re.sub(r"\b(\d+[smhd])+\b", "", text)
 
 
-def board(application: str, rows: Sequence[Mapping[str, str]], read_at: datetime, note: str = "") -> str:
-    """The board of one application: `rows` as a table, and when they were read."""
-    lines = table(BOARD, ([escape(row[name]) for name in BOARD] for row in rows))
-    read = f"Read at {read_at:%Y-%m-%d %H:%M:%S} UTC."
-    return "\n".join([f"## {escape(application)}", *lines, "", f"{read} {escape(note)}".strip()])
+def board(application: str, rows: Sequence[Mapping[str, str]], more: Sequence[str]) -> str:
+    """The board of one application: `rows` as a table, `more` as lines of markdown below it."""
+    return "\n".join(
+        [f"## {escape(application)}", *table(BOARD, ([escape(row[c]) for c in BOARD] for row in rows)), "", *more]
+    )
 
 
 def dumped(rows: Sequence[Mapping[str, str]]) -> str:

@@ -74,8 +74,9 @@ def promote(
                 result = reconcile.promote(site, target, chosen=_chosen(site, commit), by_hand=by_hand)
                 return _ended(site, target, result, page)
         except PromotionError as exc:
-            page.show(pages.refusal(pages.run_name(application, environment), str(exc), exc.hint))
-            return states.of_error(exc)
+            state = states.of_error(exc)
+            page.show(state.name, pages.refusal(pages.run_name(application, environment), str(exc), exc.hint))
+            return state
 
 
 @flow(name="propagate", flow_run_name="one round over everything", retries=0, persist_result=False)
@@ -92,10 +93,12 @@ def propagate(config: str) -> State[Any]:
             with open_sites(pipeline, environ()) as sites:
                 results, errors = _round(sites)
         except PromotionError as exc:
-            page.show(pages.refusal("one round over everything", str(exc), exc.hint))
-            return states.of_error(exc)
-        page.show(pages.hops([report.result(r) for r in results], [str(e) for e in errors]))
-        return _round_state(results, errors)
+            state = states.of_error(exc)
+            page.show(state.name, pages.refusal("one round over everything", str(exc), exc.hint))
+            return state
+        state = _round_state(results, errors)
+        page.show(state.name, pages.hops([report.result(r) for r in results], [str(e) for e in errors]))
+        return state
 
 
 def _round(sites: Sequence[Site]) -> tuple[list[Result], list[PromotionError]]:
@@ -157,13 +160,13 @@ class Page:
     run: UUID | None
     key: str
 
-    def show(self, text: str) -> None:
-        """Writes the page; the first line also stands where Prefect shows the pages of all runs of a kind."""
+    def show(self, headline: str | None, text: str) -> None:
+        """Writes the page. The headline stands above it, and alone where Prefect lists pages."""
         if self.run is None:
             return
-        title = text.partition("\n")[0].lstrip("# ")
+        description = f"**{pages.escape(headline)}**"
         try:
-            self.api.show(self.key, "markdown", run=self.run, data=text, description=title)
+            self.api.show(self.key, "markdown", run=self.run, data=text, description=description)
         except (TemporaryError, ObjectNotFound) as exc:
             log.warning("this run's page is not written: %s", exc)
 
@@ -181,20 +184,20 @@ def _ended(site: Site, target: Environment, result: Result, page: Page) -> State
     commit = result.plan.commit if result.plan else None
     page.name(pages.run_name(result.application, result.environment, target.source, commit))
     state = states.of_result(result, site.clock())
-    if result.commit is None or result.plan is None:
-        if result.plan is not None:
-            page.show(
-                pages.hop(report.plan(site, result.plan), pages.escape(state.name), [pages.escape(result.reason)])
-            )
+    if result.plan is None:
+        return state
+    for verdict in result.plan.verdicts:
+        log.info("%s %s: %s", verdict.verdict, verdict.gate, verdict.reason)
+    plan = report.plan(site, result.plan)
+    if result.commit is None:
+        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500)]))
         log.info("%s: %s", state.name, result.reason)
         return state
     log.info("pushed %s to %s", result.commit, target.branch)
-    plan = report.plan(site, result.plan)
+    pushed = f"**Pushed:** {pages.code(short(result.commit))} to {pages.code(target.branch)}"
     for state, news in _verification(site, target, result.commit):
-        pushed = f"**Pushed:** {pages.code(short(result.commit))} to {pages.code(target.branch)}"
-        page.show(pages.hop(plan, pages.escape(state.name), [pushed, f"**Verification:** {news}"]))
-        last = state
-    return last
+        page.show(state.name, pages.hop(plan, [pushed, f"**Verification:** {news}"]))
+    return state
 
 
 def _verification(site: Site, target: Environment, commit: str) -> Iterator[tuple[State[Any], str]]:

@@ -38,9 +38,13 @@ def of_result(result: Result, now: datetime) -> State[Any]:
 
 def waiting(verdicts: Sequence[Verdict], now: datetime) -> str:
     """`waiting: soak until 13:58 UTC`."""
-    waits = [v for v in verdicts if v.verdict == "wait"]
-    words = [f"{v.gate} until {clock(v.until, now)}" if v.until else v.gate for v in waits]
-    return f"waiting: {', '.join(words)}"[:100] if words else "waiting"
+    waits = gates([v for v in verdicts if v.verdict == "wait"], now)
+    return f"waiting: {waits}"[:100] if waits else "waiting"
+
+
+def gates(verdicts: Sequence[Verdict], now: datetime) -> str:
+    """The gates of these verdicts, and until when they wait: `auto, soak until 13:58 UTC`."""
+    return ", ".join(f"{v.gate} until {clock(v.until, now)}" if v.until else v.gate for v in verdicts)
 
 
 def of_verification(word: VerificationWord, commit: str, message: str) -> State[Any]:
