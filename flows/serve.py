@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from prefect.settings import get_current_settings
-from promotion.config import load
 
 from flows.children import Child, Ending, end, keep, signals
+from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Pipeline
 
