@@ -9,15 +9,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stderr
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from promotion.cli.output import Repeats, set_up_log
-from promotion.cli.rounds import next_tick, worst
+from promotion.cli.rounds import worst
 from promotion.errors import ContendedError
-from promotion.model import Schedule
 from tests.support.shop import SICK, Shop
 
 KEYS = {"outcome", "plan_id", "application", "environment", "commit", "reason", "verification"}
@@ -298,14 +296,6 @@ def test_a_schedule_is_attempted_after_its_tick_and_by_a_single_run_always(tmp_p
         loop.communicate()
     assert (rounds, loop.returncode) == ([[], []], 0)
     assert [hop["environment"] for hop in shop.round()] == ["qa"]
-
-
-def test_ticks_go_by_the_clock_of_their_zone() -> None:
-    """02:30 does not exist when Berlin's summer begins, and nine o'clock moves by an hour in UTC."""
-    nine = Schedule("0 9 * * *", "Europe/Berlin")
-    winter, summer = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 12, tzinfo=UTC)
-    assert next_tick(nine, winter - timedelta(days=1)).astimezone(UTC).hour == 8
-    assert next_tick(nine, summer).astimezone(UTC).hour == 7
 
 
 def test_run_every_complains_once_until_it_changes(auto: Shop) -> None:

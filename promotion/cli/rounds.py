@@ -7,19 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
 from promotion.cli.output import Repeats, answer, complain, error, note, printed
 from promotion.errors import PromotionError, TemporaryError
-from promotion.model import Environment, Schedule
+from promotion.model import Environment
 from promotion.observe import Site
-from promotion.reconcile import Round, reconcile
-from promotion.sites import utc_now
+from promotion.reconcile import Round, Ticks, reconcile
+from promotion.reconcile.rounds import always
 
 RANK = (0, 3, 4, 2, 75, 5, 6)
 """Exit statuses, from harmless to worst."""
@@ -39,8 +37,7 @@ class Loop:
     dry_run: bool
     scheduled: bool
     """Whether an environment's schedule counts: a single round attempts every hop."""
-    started: datetime = field(default_factory=utc_now)
-    ticks: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    ticks: dict[str, Ticks] = field(default_factory=dict)
     said: dict[str, set[str]] = field(default_factory=dict)
     """What was complained of, and what environments wait for, in the round before."""
 
@@ -97,16 +94,9 @@ class Loop:
         return {"hops": hops, "lines": lines}, worst(*statuses), errors
 
     def _due(self, site: Site) -> Callable[[Environment], bool]:
-        def due(environment: Environment) -> bool:
-            if environment.schedule is None or not self.scheduled:
-                return True
-            key, now = (site.application.name, environment.name), utc_now()
-            if next_tick(environment.schedule, self.ticks.get(key, self.started)) > now:
-                return False
-            self.ticks[key] = now
-            return True
-
-        return due
+        if not self.scheduled:
+            return always
+        return self.ticks.setdefault(site.application.name, Ticks(site.clock)).due
 
     def _waits(self, site: Site, done: Round) -> Iterator[tuple[str, str]]:
         """What each environment waits for, or, in a dry run, what would land."""
@@ -137,10 +127,3 @@ class Loop:
         for _, line in self._waiting:
             if line not in waiting:
                 note(self.call, line)
-
-
-def next_tick(schedule: Schedule, after: datetime) -> datetime:
-    """The first time after an instant at which a schedule fires, by the clock of its zone."""
-    from cronsim import CronSim  # 10 ms, and few files have a schedule
-
-    return next(CronSim(schedule.cron, after.astimezone(ZoneInfo(schedule.timezone))))

@@ -3,10 +3,12 @@
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.people import adopt, configure, hold, lift
 from promotion.reconcile.rounds import Round, deploy, reconcile, watch_only
+from promotion.reconcile.ticks import Ticks
 
 __all__ = [
     "Result",
     "Round",
+    "Ticks",
     "adopt",
     "configure",
     "deploy",
