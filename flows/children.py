@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,11 @@ def end(children: Sequence[Child], ending: Ending) -> None:
         child.kill()
 
 
-def become(argv: Sequence[str]) -> int:
-    """Runs a foreign program as if we were it; the signal that ends our group ends it first. Its chatter is nobody's answer."""
+def become(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """Runs a foreign program, `argv` of the options, as if we were it; its chatter is nobody's answer.
+
+    The signal that ends our group ends it first.
+    """
     signal.signal(signal.SIGTERM, lambda *_: None)
-    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False).returncode
+    quiet = subprocess.DEVNULL
+    return subprocess.run(options["argv"], env=environ, stdin=quiet, stdout=quiet, check=False).returncode

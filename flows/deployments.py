@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
-from promotion.config import load
 
 from flows.promote import promote, propagate
+from promotion.config import load
 from promotion.model import Pipeline
 
 log = logging.getLogger(__name__)
@@ -28,9 +28,9 @@ LIMIT = 10
 """How many runs one process serves at once; each stays until its verification is over."""
 
 
-def run(config: Path) -> int:
-    """Registers and serves; returns when it is told to end."""
-    made = keep_pauses(deployments(load(config)))
+def run(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every child
+    """Registers and serves what the file `config` of the options says; returns when it is told to end."""
+    made = keep_pauses(deployments(load(Path(options["config"]))))
     names = ", ".join(f"{d.flow_name}/{d.name}" for d in made)
     log.info("serving %s with %d schedules", names, sum(len(d.schedules or []) for d in made))
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop'")  # Prefect's own, when it is told to end

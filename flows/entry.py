@@ -8,16 +8,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pkgutil
 import signal
 import sys
 import threading
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from promotion.errors import PromotionError
 
 log = logging.getLogger("flows")
+
+CHILDREN = {
+    "server": "flows.children:become",
+    "runner": "flows.deployments:run",
+    "rounds": "flows.rounds:run_rounds",
+}
+"""Each takes the options and the variables. By name: no child needs all of them, and flows import this module."""
 
 
 def environ() -> Mapping[str, str]:
@@ -33,25 +39,10 @@ def main() -> int:
     logging.getLogger("promotion").setLevel(options.get("level", logging.INFO))
     log.setLevel(options.get("level", logging.INFO))
     try:
-        return _run(kind, options)
+        return int(pkgutil.resolve_name(CHILDREN[kind])(options, environ()))
     except PromotionError as exc:
         log.error("%s%s", exc, f" ({exc.hint})" if exc.hint else "")
         return exc.exit_status
-
-
-def _run(kind: str, options: Mapping[str, Any]) -> int:
-    config = Path(options["config"])
-    if kind == "server":
-        from flows.children import become
-
-        return become(options["argv"])
-    if kind == "runner":
-        from flows.deployments import run
-
-        return run(config)
-    from flows.rounds import run_rounds
-
-    return run_rounds(config, seconds=options["every"], sync=options["sync"], environ=environ())
 
 
 def _end_with_parent() -> None:

@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from cronsim import CronSim
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
@@ -27,7 +26,7 @@ from flows.runs import Seen
 from promotion import reconcile
 from promotion.config import load
 from promotion.errors import PromotionError, TemporaryError
-from promotion.model import Environment, Schedule, short
+from promotion.model import Environment, short
 from promotion.observe import Site
 from promotion.plan import Plan
 from promotion.sites import open_sites, utc_now
@@ -93,23 +92,30 @@ class Loop:
     site: Site
     prefect: Prefect
     sync: bool
-    ticks: dict[str, datetime] = field(default_factory=dict)
     said: dict[str, str] = field(default_factory=dict)
     closed_at: float = 0.0
     board: board.Board = field(default_factory=board.Board)
+    ticks: reconcile.Ticks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ticks = reconcile.Ticks(self.site.clock)
 
 
-def run_rounds(config: Path, *, seconds: float, sync: bool, environ: Mapping[str, str]) -> int:
-    """Rounds over everything, one every so many seconds, until SIGTERM or SIGINT; each ends its step first."""
+def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """Rounds over everything until SIGTERM or SIGINT; each ends its step first.
+
+    The options are `config` (a path), `every` (seconds) and `sync` (whether the embedded sync loops run too).
+    """
+    config = Path(options["config"])
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
         prefect = Prefect(api, str(config.absolute()))
-        loops = [Loop(site, prefect, sync) for site in sites]
+        loops = [Loop(site, prefect, options["sync"]) for site in sites]
         while not stop.is_set():
-            due = time.monotonic() + seconds
+            due = time.monotonic() + options["every"]
             prefect.look()
             list(pool.map(one_round, loops))
             stop.wait(max(0.0, due - time.monotonic()))
@@ -132,7 +138,9 @@ def _round(loop: Loop) -> None:
     prefect, site = loop.prefect, loop.site
     names = {e.name for e in site.application.environments}
     alone = not prefect.answers and not prefect.paused
-    due: Callable[[Environment], bool] = (lambda e: e.schedule is None) if prefect.answers else _ticked(loop)
+    if prefect.answers:  # what ticks now is Prefect's, also when the server goes away right after
+        loop.ticks = reconcile.Ticks(site.clock)
+    due: Callable[[Environment], bool] = (lambda e: e.schedule is None) if prefect.answers else loop.ticks.due
     done = reconcile.reconcile(site, names, due=due, sync=loop.sync, land_hops=alone)
     for hop in done.hops:
         if hop.commit or hop.outcome == "absorbed" or hop.verification:
@@ -211,29 +219,8 @@ def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
             log.warning("%s: its process is gone; closed from Git as %s", run.name, state.name)
 
 
-def _ticked(loop: Loop) -> Callable[[Environment], bool]:
-    """Without Prefect: an environment with a schedule is due in the first round after each tick."""
-
-    def due(environment: Environment) -> bool:
-        if environment.schedule is None:
-            return True
-        now = utc_now()
-        last = loop.ticks.setdefault(environment.name, now)
-        if next_tick(environment.schedule, last) > now:
-            return False
-        loop.ticks[environment.name] = now
-        return True
-
-    return due
-
-
 def say(loop: Loop, about: str, text: str) -> None:
     """Logs what is wrong when it is new: rounds are many."""
     if loop.said.get(about) != text:
         loop.said[about] = text
         log.error("%s: %s", loop.site.application.name, text)
-
-
-def next_tick(schedule: Schedule, after: datetime) -> datetime:
-    """The first tick of a schedule after an instant."""
-    return next(CronSim(schedule.cron, after.astimezone(ZoneInfo(schedule.timezone)))).astimezone(UTC)

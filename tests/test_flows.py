@@ -26,11 +26,10 @@ from prefect.testing.utilities import prefect_test_harness
 from flows import deployments, pages, runs
 from flows.api import Api
 from flows.promote import promote, propagate
-from flows.rounds import Loop, Prefect, next_tick, one_round
+from flows.rounds import Loop, Prefect, one_round
 from flows.serve import serve
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Schedule
 from promotion.sites import open_sites
 from tests.support.hosted import Hosted
 
@@ -392,11 +391,6 @@ def test_what_to_do_about_a_hop_that_passes(known: list[runs.Seen], what: str, n
     """Start once, wait for it, do without it, and never hammer."""
     step = runs.step(known, NOW)
     assert (step.what, step.number) == (what, number)
-
-
-def test_ticks_are_in_the_schedules_zone() -> None:
-    """08:00 in Berlin is 07:00 UTC in winter."""
-    assert next_tick(Schedule("0 8 * * *", "Europe/Berlin"), NOW) == datetime(2026, 11, 25, 7, 0, tzinfo=UTC)
 
 
 # --- pages ---------------------------------------------------------------------------------------------------------
