@@ -142,6 +142,7 @@ def _round(loop: Loop) -> None:
         loop.ticks = reconcile.Ticks(site.clock)
     due: Callable[[Environment], bool] = (lambda e: e.schedule is None) if prefect.answers else loop.ticks.due
     done = reconcile.reconcile(site, names, due=due, sync=loop.sync, land_hops=alone)
+    loop.ticks.used(done.plans)
     for hop in done.hops:
         if hop.commit or hop.outcome == "absorbed" or hop.verification:
             note = hop.verification if hop.status else hop.outcome

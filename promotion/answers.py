@@ -5,11 +5,14 @@ Reads only; the objects of a merge are written into the clone, where they mean n
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from promotion import gates, merge
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
+from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
 from promotion.model import Commit, Entry, Environment, Subject, Verdict, short
 from promotion.observe import Site, World
@@ -18,26 +21,43 @@ from promotion.repository import Repository
 from promotion.repository.objects import EMPTY_TREE
 from promotion.state import Hold
 
+PROBING = 30.0
+"""Seconds that the probes of one decision may take together: candidates can be many, and others wait for this round."""
 REUSED = timedelta(seconds=60)
 """How long the answer of a probe may be used again when a decision is made again."""
 
 
 def plan(
-    site: Site, world: World, environment: Environment, *, chosen: str | None = None, by_hand: bool = False
+    site: Site,
+    world: World,
+    environment: Environment,
+    *,
+    chosen: str | None = None,
+    by_hand: bool = False,
+    allow_empty: bool = False,
 ) -> Plan:
     """Decides for one environment, asking the gates and merging as the decision wants it.
 
     Raises RefusedError or ConfigError where the branch or the ledger is not fit to be decided on.
     """
-    view = look(site, world, environment, chosen=chosen, by_hand=by_hand)
+    view = look(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
     answers: dict[Question, Any] = {}
+    deadline = time.monotonic() + PROBING
     while not isinstance(step := decide(view, answers), Plan):
-        answers[step] = _gates(site, view, step) if isinstance(step, Gates) else merged(site, view, step.commit)
+        answers[step] = (
+            _gates(site, view, step, deadline) if isinstance(step, Gates) else merged(site, view, step.commit)
+        )
     return step
 
 
 def look(
-    site: Site, world: World, environment: Environment, *, chosen: str | None = None, by_hand: bool = False
+    site: Site,
+    world: World,
+    environment: Environment,
+    *,
+    chosen: str | None = None,
+    by_hand: bool = False,
+    allow_empty: bool = False,
 ) -> View:
     """The view of one environment that a decision begins with."""
     assert environment.source is not None
@@ -52,6 +72,10 @@ def look(
             where=site.repository.url,
             hint=f"promotion adopt {environment.name} --source COMMIT",
         )
+    if state.release is None:
+        state = replace(state, epoch=first_epoch(site.application.name, environment.name, tip, base))
+    source_tip = world.tip(source)
+    commits = chain(site.repository, source_tip, base)
     return View(
         application=site.application,
         environment=environment,
@@ -60,13 +84,15 @@ def look(
         source_state=world.state.of(source.name),
         tip=tip,
         base=base,
-        source_tip=world.tip(source),
-        chain=chain(site.repository, world.tip(source), base),
+        source_tip=source_tip,
+        chain=commits,
         contents=(objects.commit(tip).tree, objects.commit(base).tree),
         unread=world.unread.get(source.name),
         chosen=chosen,
         arrived=chosen is not None and site.repository.is_ancestor(chosen, base),
         by_hand=by_hand,
+        allow_empty=allow_empty,
+        strayed=not commits and source_tip != base and not site.repository.is_ancestor(source_tip, base),
     )
 
 
@@ -130,7 +156,7 @@ def chain(repository: Repository, tip: str, base: str) -> tuple[Commit, ...]:
     return tuple(found[:low])
 
 
-def _gates(site: Site, view: View, question: Gates) -> tuple[Verdict, ...]:
+def _gates(site: Site, view: View, question: Gates, deadline: float) -> tuple[Verdict, ...]:
     """The verdicts of the configured gates, in their order; probes are asked only when everything else passes."""
     environment = view.environment
     fact = view.source_state.facts.get(question.commit)
@@ -149,11 +175,16 @@ def _gates(site: Site, view: View, question: Gates) -> tuple[Verdict, ...]:
     verdicts = {
         n: gates.PURE[g.type](g.settings, asked) for n, g in enumerate(environment.gates) if g.type in gates.PURE
     }
-    open_ = all(v.verdict == "pass" for v in verdicts.values())
+    ready = question.probe and all(v.verdict == "pass" for v in verdicts.values())
     for number, gate in enumerate(environment.gates):
-        if gate.type not in gates.PURE:
-            closed = Verdict(gate.type, "wait", "asked when the other gates pass")
-            verdicts[number] = _probe(site, number, asked, environment) if open_ else closed
+        if gate.type in gates.PURE:
+            continue
+        if not ready:
+            verdicts[number] = Verdict(gate.type, "wait", "asked when everything else passes")
+        elif time.monotonic() > deadline:
+            verdicts[number] = Verdict(gate.type, "wait", f"not asked: newer candidates took {PROBING:.0f} s")
+        else:
+            verdicts[number] = _probe(site, number, asked, environment)
     return tuple(verdicts[n] for n in range(len(environment.gates)))
 
 

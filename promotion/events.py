@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, cast
 
 from promotion.errors import RefusedError
@@ -40,7 +41,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "timed-out": ("commit", "reasons"),
     "held": ("commit", "entries", "reason"),
     "lifted": ("commit",),
-    "reverted": ("revision", "paths"),
+    "reverted": ("revision", "paths", "reverted_at"),
 }
 """Kind -> the keys it must have beside the common ones."""
 _OBSERVED = (("revision", "health", "reasons"), ("environments",))
@@ -90,6 +91,11 @@ class Event:
         return f"{self.application}: {self.environment or 'all'} {self.event} {what}".strip()
 
 
+def first_epoch(application: str, environment: str, commit: str, source: str) -> str:
+    """The id of the event that records an environment at first sight: known before it is written, so plan ids hold."""
+    return sha256(f"adopted {application} {environment} {commit} {source}".encode()).hexdigest()[:32]
+
+
 def fold(state: State, event: Event) -> State:
     """The state after an event. Raises RefusedError for an event that this version does not know."""
     if event.event == "configured":
@@ -133,17 +139,13 @@ def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> Enviro
         fact = facts.pop(revision, Fact(health, at, at))
         healthy_since = fact.healthy_since or (at if health is Health.HEALTHY else None)
         facts[revision] = Fact(health, fact.first, at, healthy_since)
-    verification = _watched(e.verification, revision, health, at)
+    degraded = event.data.get("degraded_since")
+    watched = e.verification if e.verification and e.verification.state == "pending" else None
+    verification = (
+        replace(watched, degraded_since=instant(degraded) if degraded else None) if watched else e.verification
+    )
     steady = _steady(e.steady, health, at, heartbeat)
     return replace(e, observed=observed, facts=facts, steady=steady, verification=verification)
-
-
-def _watched(v: Verification | None, revision: str | None, health: Health, at: datetime) -> Verification | None:
-    """Remembers since when a watched release is degraded, for `grace`."""
-    if v is None or v.state != "pending":
-        return v
-    degraded = revision == v.commit and health is Health.DEGRADED
-    return replace(v, degraded_since=(v.degraded_since or at) if degraded else None)
 
 
 def _still(e: EnvironmentState, at: datetime, heartbeat: timedelta) -> EnvironmentState:
@@ -197,8 +199,8 @@ def _lifted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState
     return replace(e, holds=tuple(h for h in e.holds if h.commit != event.data["commit"]))
 
 
-def _unchanged(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:  # noqa: ARG001
-    return e
+def _reverted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    return replace(e, reverted_at=instant(event.data["reverted_at"]))
 
 
 _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentState]] = {
@@ -211,7 +213,7 @@ _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentS
     "timed-out": _judged,
     "held": _held,
     "lifted": _lifted,
-    "reverted": _unchanged,
+    "reverted": _reverted,
 }
 
 

@@ -127,6 +127,15 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Reverted:
+    """What a sync loop put back, because somebody had changed it by hand."""
+
+    at: datetime
+    revision: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One reading of an environment. `revision` is the deployed commit, None when nothing is deployed."""
 
@@ -134,6 +143,8 @@ class Observation:
     health: Health
     reasons: tuple[str, ...]
     at: datetime
+    reverted: tuple[Reverted, ...] = ()
+    """What its sync loop keeps of this, oldest first, whether it was recorded or not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 from promotion import ledger
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
-from promotion.errors import ConfigError, PromotionError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, span
 from promotion.repository import Repository, Snapshot
 from promotion.state import Observed, State
@@ -139,7 +139,7 @@ def carried(world: World, fresh: World, recorded: State) -> World:
 def observe(site: Site, environment: Environment, tip: str) -> Observation:
     """One reading of the engine and of all health checks, which are about the revision that it names.
 
-    Raises TemporaryError when the engine cannot be reached.
+    Raises TemporaryError when the engine cannot be reached, and when what it answers is gone before the answers are in.
     """
     engine, settings = ENGINES[environment.engine.type], environment.engine.settings
     expected = Subject(site.application.name, environment.name, tip)
@@ -153,10 +153,10 @@ def observe(site: Site, environment: Environment, tip: str) -> Observation:
         subject = replace(expected, revision=deployed.revision)
         readings += [CHECKS[check.type](check.settings, subject) for check in environment.health]
         if engine.observe(settings, expected).revision != deployed.revision:  # S2: what was asked is gone already
-            readings.append(Reading(Health.PROGRESSING, "the deployed revision changed while it was read"))
+            raise TemporaryError("the deployed revision changed while it was read")
     health = min((r.health for r in readings), key=_WORST.index)
     reasons = tuple(dict.fromkeys(r.reason for r in readings if r.health is health))
-    return Observation(deployed.revision, health, reasons, site.clock())
+    return Observation(deployed.revision, health, reasons, site.clock(), deployed.records)
 
 
 def settle(seen: Observation, last: Observed | None, dwell: timedelta) -> tuple[Observation, datetime | None]:

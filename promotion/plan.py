@@ -46,13 +46,21 @@ class View:
     """Whether the target has `chosen` already: it is B, or B descends from it."""
     by_hand: bool = False
     """Whether a person asked for this hop: `auto: false` waits for that."""
+    allow_empty: bool = False
+    """Whether nothing but protected files may be left."""
+    strayed: bool = False
+    """Whether the source's history left B behind: it neither descends from B nor leads to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Question: what do the configured gates say of this candidate? Answer: a tuple of verdicts."""
+    """Question: what do the configured gates say of this candidate? Answer: a tuple of verdicts.
+
+    Without `probe` nobody is asked who is outside, since this candidate waits for something else anyway.
+    """
 
     commit: str
+    probe: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +149,8 @@ def decide(view: View, answers: Answers) -> Plan | Question:
         if view.chosen and not view.arrived:
             reason = f"{short(view.chosen)} is no commit of {view.environment.source} after {short(view.base)}"
             return Plan(view, "block", reason, view.chosen, (Verdict("source", "block", reason),))
+        if view.strayed:
+            return _strayed(view)
         return Plan(view, "nothing", _nothing(view))
     passed_over: list[PassedOver] = []
     waiting: list[_Judged] = []
@@ -207,16 +217,21 @@ def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answe
         return Merge(commit)
     if merged is not None and merged.absorbed:
         return _Judged(commit, (source,), merged)
-    gates = answers.get(Gates(commit))
+    always = _always(view, commit)
+    asked = Gates(commit, probe=all(v.verdict == "pass" for v in always))
+    gates = answers.get(asked)
     if gates is None:
-        return Gates(commit)
-    verdicts = (source, *_always(view, commit), *gates)
+        return asked
+    verdicts = (source, *always, *gates)
     judged = _Judged(commit, verdicts, merged)
     holds = view.state.holds or view.source_state.holds
     if merged is None and (holds or judged.word == "pass"):
         return Merge(commit)
     if merged is not None and merged.held:
         return _Judged(commit, (*verdicts, merged.held), merged)
+    if merged is not None and merged.empty and not view.allow_empty:
+        refused = Verdict("content", "block", "nothing but protected files would be left (--allow-empty)")
+        return _Judged(commit, (*verdicts, refused), merged)
     return judged
 
 
@@ -243,7 +258,7 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
     reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict == word)
     if word == "pass":
         reason = "already there: nothing to deploy" if merged.absorbed else "all gates pass"
-    if merged.conflicts:
+    if merged.conflicts and judged.verdicts[0].verdict == "pass" and word != "block":
         paths = ", ".join(p.decode("utf-8", "backslashreplace") for p in merged.conflicts[:5])
         return Plan(
             view,
@@ -255,15 +270,19 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
             None,
             tuple(passed_over),
         )
-    identity = plan_id(view, judged.commit, merged)
+    identity = plan_id(view, judged.commit, merged) if merged.tree else None
     return Plan(view, word, reason, judged.commit, judged.verdicts, merged, identity, tuple(passed_over))
+
+
+def _strayed(view: View) -> Plan:
+    source, target = view.environment.source, view.environment.name
+    reason = f"{source} was rewound: {short(view.base)}, which {target} has, is not in it: promotion adopt {target}"
+    return Plan(view, "block", reason, view.source_tip, (Verdict("source", "block", reason),))
 
 
 def _nothing(view: View) -> str:
     if view.chosen:
         return f"{view.environment.name} has {short(view.chosen)}"
-    if view.source_tip != view.base:
-        return f"{view.environment.source} was rewound: {short(view.base)}, which {view.environment.name} has, is not in it"
     return f"{view.environment.name} has all of {view.environment.source}"
 
 

@@ -92,6 +92,8 @@ class EnvironmentState:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     verification: Verification | None = None
     holds: tuple[Hold, ...] = ()
+    reverted_at: datetime | None = None
+    """When the last hand-made change that was recorded was put back."""
 
     def deciding(self) -> EnvironmentState:
         """This state without what a mere heartbeat changes: equal before and after one (S4's read-set)."""
@@ -158,7 +160,7 @@ def from_json(data: Mapping[str, Any]) -> State:
 
 
 def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
-    data: dict[str, Any] = {"epoch": e.epoch, "since": _iso(e.since)}
+    data: dict[str, Any] = {"epoch": e.epoch, "since": _iso(e.since), "reverted_at": _iso(e.reverted_at)}
     if e.release:
         data["release"] = {"commit": e.release.commit, "source": e.release.source, "previous": e.release.previous}
     if o := e.observed:
@@ -204,6 +206,7 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
             Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]))
             for h in data["holds"]
         ),
+        reverted_at=_instant(data["reverted_at"]),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +75,11 @@ def test_a_rewound_source_offers_nothing_before_the_base(stage: Stage) -> None:
     stage.sync("dev")
     stage.round()
     plan = stage.plan("qa")
-    assert plan.verdict == "nothing"
+    assert plan.verdict == "block"
     assert "rewound" in plan.reason
+    assert "promotion adopt qa" in plan.reason
+    stage.origin.set("env/dev", root)
+    assert stage.plan("qa").verdict == "nothing"  # set back, with nothing new: qa has all of it
     assert len(stage.origin.log("env/qa")) == 2
 
 
@@ -363,8 +365,8 @@ def test_a_hold_leaves_protected_paths_out(tmp_path: Path, build: Build) -> None
 # --- gates ---------------------------------------------------------------------------------------------------------
 
 
-def test_probes_are_asked_when_all_else_passes_and_not_again_within_a_minute(tmp_path: Path, build: Build) -> None:
-    """A probe may cost money, or load: closed windows keep it quiet, and its answer holds for sixty seconds."""
+def test_probes_are_asked_when_all_else_passes_once_a_round(tmp_path: Path, build: Build) -> None:
+    """A probe may cost money, or load: closed windows keep it quiet; but a yes of the round before is no yes now."""
     folder, asked = tmp_path / "stage", tmp_path / "asked"
     probe = Spec("command", {"command": ["sh", "-c", f"echo $PROMOTION_REVISION >>{asked}"]})
     soak = Spec("soak", {"for": "10s"})
@@ -379,10 +381,10 @@ def test_probes_are_asked_when_all_else_passes_and_not_again_within_a_minute(tmp
     stage.wait(seconds=10)
     for _ in range(3):
         stage.round(land_hops=False)
-    assert asked.read_text() == f"{commit}\n"
-    stage.now += timedelta(seconds=60)
+    assert asked.read_text() == f"{commit}\n" * 3
+    stage.change("qa", auto=False)
     stage.round(land_hops=False)
-    assert asked.read_text() == f"{commit}\n" * 2
+    assert asked.read_text() == f"{commit}\n" * 3
 
 
 def test_a_gate_is_asked_about_each_candidate_by_itself(tmp_path: Path, build: Build) -> None:

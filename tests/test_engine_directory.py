@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def sync(place: Path, content: Any = ONE, revision: str = A, **settings: Any) ->
 
 
 def observe(place: Path, **settings: Any) -> Deployed:
-    return directory.observe({"path": str(place), **settings}, Subject("shop", "qa", A))
+    """Without what earlier syncs kept: see the test of `records`."""
+    return replace(directory.observe({"path": str(place), **settings}, Subject("shop", "qa", A)), records=())
 
 
 def found(root: Path) -> dict[bytes, tuple[int, bytes]]:
@@ -257,6 +258,8 @@ def test_changes_by_hand_are_put_back_and_reported(place: Path, change: Any, rev
     assert sync(place) == Deployed(A, None, reverted)
     assert found(place / "current") == dict(ONE.files)
     assert observe(place) == Deployed(A)
+    records = directory.observe({"path": str(place)}, Subject("shop", "qa", A)).records
+    assert [(r.revision, r.paths) for r in records] == ([(A, reverted)] if reverted else [])
     assert (place / "current").stat().st_ino != before, "repaired where readers see it half-way"
     assert sync(place, Unread()) == Deployed(A)
 

@@ -141,8 +141,8 @@ def test_nothing_to_do_when_the_source_has_nothing_new() -> None:
     plan, asked = answered(view(0))
     assert (plan.verdict, plan.plan_id, asked) == ("nothing", None, [])
     assert plan.reason == "qa has all of dev"
-    rewound, _ = answered(view(0, source_tip=oid(77)))
-    assert rewound.verdict == "nothing"
+    rewound, _ = answered(view(0, source_tip=oid(77), strayed=True))
+    assert words(rewound) == ("block", oid(77))
     assert "rewound" in rewound.reason
 
 

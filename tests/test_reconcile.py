@@ -179,3 +179,125 @@ def test_a_lost_race_decides_again_and_lands_once(stage: Stage) -> None:
     assert promote(stage.site, stage.env("qa")).outcome == "nothing"
     assert len(stage.origin.log("env/qa")) == 2
     assert stage.events().count("promoted qa") == 1
+
+
+def test_what_people_changed_by_hand_is_put_back_and_recorded_once(stage: Stage) -> None:
+    """By a loop of its own, which cannot write: the orchestrator's next round does; and by the round's own sync."""
+    stage.round()
+    for sync in (False, True):
+        (stage.folder / "qa" / "current" / "health").write_text("ok, says Bob\n")
+        if not sync:
+            stage.sync("qa")
+        stage.round(sync=sync)
+        stage.round(sync=sync)
+        assert (stage.folder / "qa" / "current" / "health").read_text() == "ok\n"
+    assert stage.events().count("reverted qa") == 2
+
+
+def test_nothing_but_protected_files_is_refused_as_a_plan(tmp_path: Path, build: Build) -> None:
+    """The plan says it, so that nobody starts what is refused; --allow-empty lands it."""
+    folder = tmp_path / "stage"
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
+    stage.commit("qa", {"mine/x": "qa's\n"})
+    stage.round()
+    stage.change("dev", health=(Spec("command", {"command": ["true"]}),))
+    stage.commit("dev", {"health": None})
+    stage.round()
+    plan = stage.plan("qa")
+    assert (plan.verdict, plan.verdicts[-1].gate) == ("block", "content")
+    assert promote(stage.site, stage.env("qa"), allow_empty=True).outcome == "promoted"
+
+
+def test_a_plan_before_the_first_round_is_the_plan_after_it(stage: Stage) -> None:
+    """What the first round records of an environment does not change what was decided."""
+    stage.sync("dev")
+    stage.commit("dev", {"web": "2\n"})
+    before = stage.plan("qa").plan_id
+    stage.round(sync=False)
+    assert stage.plan("qa").plan_id == before
+
+
+def test_grace_counts_for_a_descendant_with_the_same_content_too(tmp_path: Path, build: Build) -> None:
+    """Somebody pushed an empty commit on top of what is watched."""
+    folder = tmp_path / "stage"
+    verify = Verify(grace=timedelta(seconds=3))
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", verify=verify))
+    stage.round()
+    stage.commit("dev", SICK)
+    stage.change("dev", health=(Spec("command", {"command": ["true"]}),))
+    stage.round()
+    stage.commit("qa", {}, message="empty")
+    for _ in range(6):
+        stage.round()
+    assert stage.events().count("failed qa") == 1
+
+
+def test_a_release_that_was_reset_away_stops_nobody_else(tmp_path: Path, build: Build) -> None:
+    """qa is force-reset while its promotion is watched, and the clone is made again: stage goes on; holds can be lifted."""
+    from promotion.reconcile import hold, lift
+
+    folder = tmp_path / "stage"
+    stage = build(
+        environment(folder, "dev"), environment(folder, "qa", "dev"), environment(folder, "stage", "dev", auto=False)
+    )
+    old = stage.tip("qa")
+    stage.round()
+    commit = stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    gone = stage.tip("qa")
+    hold(stage.site, stage.env("stage"), gone, "reset")
+    hold(stage.site, stage.env("stage"), commit, "another")
+    stage.origin.set("env/qa", old)
+    stage.origin.git("reflog", "expire", "--expire=now", "--all")
+    stage.origin.git("gc", "--quiet", "--prune=now")
+    stage.site = stage.open("new")
+    lift(stage.site, stage.env("stage"), commit[:10])
+    lift(stage.site, stage.env("stage"), gone[:10])
+    stage.change("stage", auto=True)
+    hops = [hop.environment for _ in range(2) for hop in stage.round().hops]
+    assert hops == ["stage"]
+
+
+def test_superseded_while_it_was_read_keeps_its_last_word(stage: Stage) -> None:
+    """The old revision was healthy; that another one took its place during a check says nothing bad of it."""
+    stage.round()
+    stage.change("qa", auto=False)
+    first = stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    second = stage.commit("dev", SICK)
+    place = stage.folder / "dev"
+    switch = f"ln -sfn releases/{second} {place}/next && mv -T {place}/next {place}/current; mkdir -p {place}/releases/{second}"
+    stage.change("dev", health=(Spec("command", {"command": ["sh", "-c", f"{switch}; exit 1"]}),))
+    stage.round(sync=False)
+    assert stage.world().state.of("dev").facts[first].health == "healthy"
+
+
+def test_a_conflict_of_what_does_not_qualify_is_no_conflict_yet(stage: Stage) -> None:
+    """Unobserved waits, degraded is blocked: section 4."""
+    stage.round()
+    stage.commit("qa", {"web": "qa\n"})
+    stage.commit("dev", {"web": "dev\n"} | SICK)
+    assert stage.plan("qa").verdict == "wait"
+    stage.round()
+    assert stage.plan("qa").verdict == "block"
+
+
+def test_heartbeats_end_when_nothing_soaks(tmp_path: Path, build: Build) -> None:
+    """A slower target keeps older facts alive, which nobody counts any more."""
+    folder = tmp_path / "stage"
+    soak = Spec("soak", {"for": "1s"})
+    stage = build(
+        environment(folder, "dev"),
+        environment(folder, "eu", "dev", gates=(soak,)),
+        environment(folder, "us", "dev", auto=False),
+    )
+    stage.round()
+    for number in range(2):
+        stage.commit("dev", {"web": f"{number}\n"})
+        for _ in range(4):
+            stage.round()
+    before = len(stage.events())
+    for _ in range(6):
+        stage.wait(minutes=11)
+        stage.round()
+    assert len(stage.events()) == before

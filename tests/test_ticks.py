@@ -21,9 +21,18 @@ def test_due_once_after_each_tick_since_the_start() -> None:
     now = [datetime(2026, 11, 24, 12, 0, 30, tzinfo=UTC)]
     ticks = Ticks(lambda: now[0])
     hourly = Environment("qa", "env/qa", "dev", schedule=Schedule("0 * * * *"))
+
+    def attempts() -> list[bool]:
+        made = []
+        for _ in range(2):
+            made.append(ticks.due(hourly))
+            ticks.used([hourly.name] if made[-1] else [])
+        return made
+
     assert ticks.due(Environment("prod", "env/prod", "qa"))
-    assert not ticks.due(hourly)
+    assert attempts() == [False, False]
     now[0] += timedelta(hours=1)
-    assert [ticks.due(hourly) for _ in range(2)] == [True, False]
+    assert ticks.due(hourly)
+    assert attempts() == [True, False], "a tick whose attempt failed is still there"
     now[0] += timedelta(hours=5)
-    assert [ticks.due(hourly) for _ in range(2)] == [True, False]
+    assert attempts() == [True, False]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from promotion.model import Entry, Reading, Subject
+from promotion.model import Entry, Reading, Reverted, Subject
 
 
 class Content(Protocol):
@@ -25,12 +25,13 @@ class Content(Protocol):
 class Deployed:
     """What an engine says: the deployed revision (None: nothing) and its own word on health (None: it has none).
 
-    `reverted` lists what was changed by hand and put back by this sync.
+    `reverted` lists the paths that were changed by hand and put back by this sync, `records` what earlier ones kept.
     """
 
     revision: str | None
     reading: Reading | None = None
     reverted: tuple[str, ...] = ()
+    records: tuple[Reverted, ...] = ()
 
 
 class Engine(Protocol):

@@ -30,7 +30,7 @@ from promotion.engines.contract import Content, Deployed
 from promotion.engines.export import export, row_of
 from promotion.engines.manifest import Row, compare, dumps, loads
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Health, Reading, Subject, iso, shown
+from promotion.model import Health, Reading, Reverted, Subject, instant, iso, shown
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:  # noqa:
     with _translated(place):
         link = place / "current"
         if not os.path.lexists(link):
-            return Deployed(None, Reading(Health.MISSING, f"nothing deployed in {place}"))
+            return Deployed(None, Reading(Health.MISSING, f"nothing deployed in {place}"), records=_records(place))
         name = _current(place)
         if name is None:
             return Deployed(None, Reading(Health.UNKNOWN, f"{link} is not a link to one of our releases"))
         if not (place / "releases" / name).is_dir():
             return Deployed(None, Reading(Health.MISSING, f"{link} leads to a release that is not there"))
-        return Deployed(_revision(name), _reload_reading(settings, place, name))
+        return Deployed(_revision(name), _reload_reading(settings, place, name), records=_records(place))
 
 
 def sync(settings: Mapping[str, Any], subject: Subject, content: Content) -> Deployed:
@@ -301,6 +301,20 @@ def _record(place: Path, revision: str, reverted: Sequence[bytes]) -> None:
     paths = [shown(one) for one in reverted[:RECORDS]]
     entry = {"at": iso(datetime.now(UTC)), "revision": revision, "paths": paths, "count": len(reverted)}
     _write(path, "".join(f"{line}\n" for line in (*lines, json.dumps(entry))), durable=True)
+
+
+def _records(place: Path) -> tuple[Reverted, ...]:
+    """What `_record` kept; a line that cannot be read was not written by us."""
+    try:
+        lines = (place / ".promotion" / "reverted.jsonl").read_text("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return ()
+    records = []
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            entry = json.loads(line)
+            records.append(Reverted(instant(entry["at"]), entry["revision"], tuple(entry["paths"])))
+    return tuple(records)
 
 
 def _write(path: Path, text: str, *, durable: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from promotion import answers, observe
 from promotion.errors import PromotionError
-from promotion.events import Event, fold
+from promotion.events import Event, first_epoch, fold
 from promotion.model import Environment, Health, iso
 from promotion.observe import Site, World
 from promotion.state import EnvironmentState, State, entries_to_json
@@ -46,6 +46,7 @@ def news(site: Site, world: World, strict: Collection[Environment] = ()) -> Draf
     for environment in app.environments:
         draft = _first_sight(site, draft, environment, strict)
         draft = _observed(site, draft, environment)
+        draft = _reverted(site, draft, environment)
         draft = _verification(site, draft, environment)
     return _heartbeat(site, draft)
 
@@ -62,7 +63,8 @@ def _first_sight(site: Site, draft: Draft, environment: Environment, strict: Col
         log.warning("%s", exc)
         return draft
     data = {"commit": draft.world.tip(environment), "source": source}
-    return draft.plus(event_for(site, "adopted", environment, data))
+    event = event_for(site, "adopted", environment, data)
+    return draft.plus(replace(event, id=first_epoch(site.application.name, environment.name, data["commit"], source)))
 
 
 def _observed(site: Site, draft: Draft, environment: Environment) -> Draft:
@@ -75,7 +77,21 @@ def _observed(site: Site, draft: Draft, environment: Environment) -> Draft:
     data: dict[str, Any] = {"revision": settled.revision, "health": settled.health, "reasons": list(settled.reasons)}
     if well_since:
         data["well_since"] = iso(well_since)
+    watched = draft.state.of(environment.name).verification
+    if settled.health is Health.DEGRADED and watched and _is_at(site, settled.revision, watched.commit):
+        data["degraded_since"] = iso(watched.degraded_since or seen.at)
     return draft.plus(replace(event_for(site, "observed", environment, data), at=seen.at))
+
+
+def _reverted(site: Site, draft: Draft, environment: Environment) -> Draft:
+    """What a sync loop put back since the last time; the loop itself, which only reads Git, could not write it."""
+    seen = draft.world.observations.get(environment.name)
+    for record in seen.reverted if seen else ():
+        known = draft.state.of(environment.name).reverted_at
+        if known is None or record.at > known:
+            data = {"revision": record.revision, "paths": list(record.paths), "reverted_at": iso(record.at)}
+            draft = draft.plus(event_for(site, "reverted", environment, data))
+    return draft
 
 
 def _verification(site: Site, draft: Draft, environment: Environment) -> Draft:
@@ -106,7 +122,7 @@ def holds(site: Site, draft: Draft) -> Draft:
         if watched is None or watched.acted:
             continue
         action = {"failed": environment.verify.on_failure, "timed-out": environment.verify.on_timeout}
-        if action.get(watched.state) == "hold":
+        if action.get(watched.state) == "hold" and site.repository.find(watched.commit):
             observed = draft.state.of(environment.name).observed
             why = "; ".join(observed.reasons) if observed else ""
             reason = f"verification {watched.state}: {why or 'no answer'}"
@@ -118,6 +134,8 @@ def _is_at(site: Site, revision: str | None, commit: str) -> bool:
     """Whether a deployed revision is this commit, or a descendant with the same content."""
     if revision is None or revision == commit:
         return revision == commit
+    if not site.repository.find(commit):  # reset away by somebody
+        return False
     objects = site.repository.objects
     same = objects.has(revision) and objects.commit(revision).tree == objects.commit(commit).tree
     return same and site.repository.is_ancestor(commit, revision)
@@ -125,7 +143,7 @@ def _is_at(site: Site, revision: str | None, commit: str) -> bool:
 
 def _heartbeat(site: Site, draft: Draft) -> Draft:
     """Once a heartbeat while a soak is being counted: what was read again, and is as it was."""
-    counted = [
+    counted = [  # the sources that a soak is being counted in
         draft.state.of(target.source)
         for target in site.application.environments
         if target.source and any(gate.type == "soak" for gate in target.gates)
@@ -142,8 +160,9 @@ def _heartbeat(site: Site, draft: Draft) -> Draft:
 
 
 def _soaking(source: EnvironmentState, target: EnvironmentState) -> bool:
-    base = target.release.source if target.release else None
-    return any(fact.health is Health.HEALTHY and oid != base for oid, fact in source.facts.items())
+    base = source.facts.get(target.release.source) if target.release else None
+    later = [fact for fact in source.facts.values() if base is None or fact.first > base.first]
+    return any(fact.health is Health.HEALTHY for fact in later)
 
 
 def event_for(site: Site, kind: str, environment: Environment, data: Mapping[str, Any]) -> Event:

@@ -56,13 +56,15 @@ def promote(
     if environment.source is None:
         raise ConfigError(f"{environment.name} takes commits from nobody: people push to {environment.branch}")
     source = site.application.environment(environment.source)
+    site.probed.clear()
     for attempt in range(TRIES):
         world = observe.watch(site, observe.survey(site), [source])
         if source.name in world.unread:  # the ledger's last word counts, and its age is said
             log.warning("%s", world.unread[source.name])
             world = replace(world, unread={})
         draft = holds(site, news(site, world, strict=[environment]))
-        plan = answers.plan(site, draft.drafted, environment, chosen=chosen, by_hand=by_hand)
+        world = draft.drafted
+        plan = answers.plan(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
         if plan_id and not (plan.plan_id or "").startswith(plan_id):
             now = f"now it is {plan.plan_id[:8]}" if plan.plan_id else f"now: {plan.reason}"
             if not dry_run:
@@ -70,7 +72,7 @@ def promote(
             return _result(plan, "refused", f"plan {plan_id[:8]} is superseded: its inputs changed; {now}", status=4)
         if dry_run:
             return judged(plan)
-        result, draft = land(site, draft, plan, allow_empty=allow_empty)
+        result, draft = land(site, draft, plan)
         if result is not None:
             write(site, draft)
             return result
@@ -97,12 +99,10 @@ def _result(plan: Plan, outcome: OutcomeWord, reason: str, **more: Any) -> Resul
     return Result(outcome, plan.view.application.name, plan.view.environment.name, reason, plan, **more)
 
 
-def land(site: Site, draft: Draft, plan: Plan, *, allow_empty: bool = False) -> tuple[Result | None, Draft]:
+def land(site: Site, draft: Draft, plan: Plan) -> tuple[Result | None, Draft]:
     """Lands a plan that passes, with all events drafted so far. (None, draft): somebody was faster."""
     if plan.verdict != "pass" or plan.merged is None or plan.merged.tree is None:
         return judged(plan), draft
-    if plan.merged.empty and not allow_empty:
-        return _result(plan, "refused", "nothing but protected files would be left: --allow-empty", status=4), draft
     event = _event_of(site, draft, plan)
     after = write(site, draft.plus(event), plan)
     if after is None:

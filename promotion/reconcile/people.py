@@ -73,8 +73,9 @@ def lift(site: Site, environment: Environment, prefix: str) -> Event:
 
 
 def _names(site: Site, hold: Hold, prefix: str) -> bool:
-    source = site.repository.objects.commit(hold.commit).trailers.get("Promotion-Source", "")
-    return hold.commit.startswith(prefix) or source.startswith(prefix)
+    if hold.commit.startswith(prefix) or not site.repository.find(hold.commit):
+        return hold.commit.startswith(prefix)
+    return site.repository.objects.commit(hold.commit).trailers.get("Promotion-Source", "").startswith(prefix)
 
 
 def _decide(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:

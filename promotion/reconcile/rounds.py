@@ -12,7 +12,7 @@ from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, Subject
 from promotion.observe import Site, World
 from promotion.plan import Plan
-from promotion.reconcile.draft import Draft, event_for, holds, news
+from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, land
 from promotion.reconcile.write import TRIES, write
 
@@ -48,21 +48,13 @@ def reconcile(
     `due` says into which environments a hop is attempted now. Without `land_hops` everything is recorded and decided, and
     nothing is promoted; with `dry_run` nothing is written at all.
     """
+    site.probed.clear()
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
-    errors = list[PromotionError]()
-    reverted = dict[Environment, tuple[str, ...]]()
-    for environment in wanted if sync and not dry_run else ():
-        try:
-            reverted |= deploy(site, world, [environment])
-        except PromotionError as exc:
-            errors.append(exc)
+    errors = deploy(site, world, wanted) if sync and not dry_run else []
     seen = {e.name for e in wanted} | {e.source for e in wanted}
     world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
     draft = holds(site, news(site, world))
-    for environment, paths in reverted.items():
-        data = {"revision": world.tip(environment), "paths": list(paths)}
-        draft = draft.plus(event_for(site, "reverted", environment, data))
     hops = failures(draft)
     plans: dict[str, Plan] = {}
     for environment in (e for e in wanted if e.source and due(e)):
@@ -72,7 +64,7 @@ def reconcile(
             errors.append(exc)
             draft = again(site, draft) if not dry_run else draft
             continue
-        if result.plan is not None:
+        if result.plan is not None and result.outcome != "contended":
             plans[environment.name] = result.plan
         if result.outcome in ("promoted", "absorbed", "conflict", "contended"):
             hops.append(result)
@@ -81,25 +73,27 @@ def reconcile(
     return Round(draft.drafted, tuple(hops), plans, tuple(errors))
 
 
-def deploy(site: Site, world: World, environments: Collection[Environment]) -> dict[Environment, tuple[str, ...]]:
-    """Runs the embedded sync loop of these environments once; returns what was changed by hand and put back.
+def deploy(site: Site, world: World, environments: Collection[Environment]) -> list[PromotionError]:
+    """Runs the embedded sync loop of these environments once; returns what people have to mend.
 
-    One that fails now is logged: its observation says what is wrong with it.
+    One that fails for now is logged: its observation says what is wrong with it.
     """
-    reverted: dict[Environment, tuple[str, ...]] = {}
+    errors: list[PromotionError] = []
     for environment in environments:
         tip = world.tip(environment)
         subject = Subject(site.application.name, environment.name, tip)
-        engine = ENGINES[environment.engine.type]
         try:
-            deployed = engine.sync(environment.engine.settings, subject, site.repository.content(tip))
+            deployed = ENGINES[environment.engine.type].sync(
+                environment.engine.settings, subject, site.repository.content(tip)
+            )
         except TemporaryError as exc:
             log.warning("%s: %s", environment.name, exc)
-            continue
-        if deployed.reverted:
-            log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
-            reverted[environment] = deployed.reverted
-    return reverted
+        except PromotionError as exc:
+            errors.append(exc)
+        else:
+            if deployed.reverted:
+                log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
+    return errors
 
 
 def failures(draft: Draft) -> list[Result]:
@@ -141,8 +135,7 @@ def again(site: Site, draft: Draft) -> Draft:
     """Reads branches and ledger again and drafts anew from what this round observed."""
     fresh = observe.survey(site)
     world = observe.carried(draft.world, fresh, draft.world.state)
-    kept = [e for e in draft.events if e.event == "reverted"]
-    return holds(site, news(site, world)).plus(*kept)
+    return holds(site, news(site, world))
 
 
 def record(site: Site, draft: Draft) -> Draft:
@@ -155,12 +148,10 @@ def record(site: Site, draft: Draft) -> Draft:
     raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
 
 
-def watch_only(site: Site, names: Collection[str], *, sync: bool = False) -> World:
+def watch_only(site: Site, names: Collection[str]) -> World:
     """Records what is deployed and healthy, verified, failed or timed out; promotes and holds nothing."""
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
-    if sync:
-        deploy(site, world, wanted)
     draft = news(site, observe.watch(site, world, wanted))
     for _ in range(TRIES):
         after = write(site, draft)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -22,14 +22,14 @@ class Ticks:
         self.started = self.clock()
 
     def due(self, environment: Environment) -> bool:
-        """Asked once a round; True uses the tick up."""
         if environment.schedule is None:
             return True
+        return next_tick(environment.schedule, self.last.get(environment.name, self.started)) <= self.clock()
+
+    def used(self, decided: Iterable[str]) -> None:
+        """Uses up the ticks of environments that a round could decide for; where it failed, the next round tries again."""
         now = self.clock()
-        if next_tick(environment.schedule, self.last.get(environment.name, self.started)) > now:
-            return False
-        self.last[environment.name] = now
-        return True
+        self.last |= dict.fromkeys(decided, now)
 
 
 def next_tick(schedule: Schedule, after: datetime) -> datetime:
