@@ -79,12 +79,15 @@ class Ending:
 
 @contextmanager
 def signals(ending: Ending) -> Iterator[None]:
-    """SIGTERM and SIGINT are counted while this lasts."""
+    """SIGTERM, SIGINT and a closed terminal are counted while this lasts; under nohup a closed terminal is nothing."""
 
     def tell(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         ending.told += 1
 
-    before = {number: signal.signal(number, tell) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, tell) for number in numbers}
     try:
         yield
     finally:

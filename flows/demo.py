@@ -75,13 +75,15 @@ def demo(folder: Path, *, environ: Mapping[str, str], say: Say, table: Callable[
     `say` prints a line, `table` prints the status of a configuration file. Returns the exit status.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    (folder / "tmp").mkdir(parents=True)
     folder = folder.absolute()
     ours = {
         "PROMOTION_USER": "demo@example.com",
         "PROMOTION_CACHE": str(folder / "cache"),
         "PREFECT_HOME": str(folder / "prefect"),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "DO_NOT_TRACK": "1",
+        "TMPDIR": str(folder / "tmp"),
     }
     environ = {key: value for key, value in environ.items() if not key.startswith("PREFECT_")} | ours
     with ExitStack() as stack:
@@ -150,8 +152,9 @@ def _build(folder: Path, environ: Mapping[str, str], stack: ExitStack, say: Say)
         "--every",
         "1s",
     ]
-    _child(stack, serve, environ, folder / "serve.log")
-    say(f"prefect      {address} is starting (about 20 s); its log is {_near(folder / 'serve.log')}")
+    options = json.dumps({"config": str(file), "argv": serve})
+    _child(stack, [sys.executable, "-m", "flows.entry", "server", options], environ, folder / "serve.log")
+    say(f"prefect      {address} is starting (about 10 s); its log is {_near(folder / 'serve.log')}")
     return _Stage(folder, file, pipeline, repository, environ, address)
 
 
@@ -185,35 +188,38 @@ def _commit(repository: Repository, refs: list[str], files: Mapping[str, str], m
 
 
 def _child(stack: ExitStack, words: list[str], environ: Mapping[str, str], log: Path) -> None:
-    """Starts a process, in a group of its own, and sees to its end."""
+    """Starts a process, in a group of its own, and sees to its end; it ends by itself when its standard input does."""
     with log.open("wb") as file:
         process = subprocess.Popen(
-            words, env=dict(environ), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            words, env=dict(environ), stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
         )
     stack.callback(_end, process)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(20)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+    if process.stdin:
+        process.stdin.close()
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: everything is stopped first."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: everything is stopped first."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 # --- the play ------------------------------------------------------------------------------------------------------
@@ -232,7 +238,7 @@ def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) ->
     say(f"  {_now()}  {root.name:<5} {short(bad)} pushed by dana: web 1.2.0: new cache")
     _follow(stage, say, lambda e: (e.event, e.environment) == ("failed", "qa"))
     time.sleep(2)  # two rounds in which nothing may pass
-    say(f"  {_now()}  {last.name:<5} keeps {short(good)}\n")
+    say(f"  {_now()}  {last.name:<5} keeps what came from {short(good)}\n")
     table(stage.config)
     _end_note(stage, say, good, stay)
     stage.done = True
@@ -276,7 +282,7 @@ def _line(stage: _Stage, event: Event) -> str | None:
             f"{short(data['revision'])} is {data['health']}{why}" if data["health"] in ("healthy", "degraded") else None
         )
     if event.event == "promoted":
-        return f"<- {short(data['source'])} merged as {short(data['commit'])}   {_run_of(stage, event)}"
+        return f"<- {short(data['source'])} merged as {short(data['commit'])} by {_run_of(stage, event)}"
     if event.event in ("verified", "failed", "timed-out", "held"):
         return f"{short(data['commit'])} {event.event}"
     return None
@@ -293,7 +299,7 @@ def _run_of(stage: _Stage, event: Event) -> str:
     )
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
         runs = json.load(answer)
-    return f"run {stage.address}/runs/flow-run/{runs[0]['id']}" if runs else "by the round loop itself"
+    return f"the run\n{' ' * 18}{stage.address}/runs/flow-run/{runs[0]['id']}" if runs else "the round loop itself"
 
 
 def _now() -> str:
@@ -301,7 +307,8 @@ def _now() -> str:
 
 
 def _end_note(stage: _Stage, say: Say, good: str, stay: bool) -> None:
-    command = f"promotion -c {_near(stage.config)}"
+    name = "promotion" if shutil.which("promotion") else _near(Path(sys.executable).with_name("promotion"))
+    command = f"{name} -c {_near(stage.config)}"
     say(f"\nPrefect UI   {stage.address}/runs{'' if stay else ' (while the demo runs)'}")
     say("type next")
     for words in ("plan prod", "history --limit 10", f"where {short(good)}"):

@@ -6,7 +6,9 @@ It answers `/healthz` from the files it was deployed with, as a real service wou
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -41,6 +43,14 @@ class Handler(BaseHTTPRequestHandler):
         """Says nothing: the demo has a screen to share."""
 
 
+def end_with_parent() -> None:
+    """The demo holds the other end of our standard input: when it is gone, so are we."""
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     Handler.folder = Path(sys.argv[1])
     ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()

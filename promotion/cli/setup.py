@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,6 +80,7 @@ def _rows(found: list[dict[str, Any]]) -> list[str]:
 def demo(context: typer.Context) -> int:
     """A complete playground in `.demo`, which is made anew: a repository, three services, Prefect, and a change that walks through them."""
     call = call_of(context)
+    os.environ["DO_NOT_TRACK"] = "1"  # a playground tells nobody, and Prefect asks as soon as it is loaded
     from flows.demo import demo as play  # Prefect takes a second to load
 
     def table(path: Path) -> None:

@@ -38,7 +38,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 def test_a_change_walks_as_prefect_runs_and_a_sick_one_stops_before_prod(played: Played) -> None:
     """Three hops, each with the page of its run; the table; what to type next."""
     assert played.status == 0, played.said
-    hops = re.findall(r"^  [\d:]+  (\w+) +<- \w+ merged as \w+   run http://127", played.said, re.MULTILINE)
+    hops = re.findall(r"^  [\d:]+  (\w+) +<- \w+ merged as \w+ by the run\n +http://127", played.said, re.MULTILINE)
     assert hops == ["qa", "prod", "qa"]
     assert re.search(r"^  [\d:]+  qa +\w+ is degraded: 503, expected 200$", played.said, re.MULTILINE)
     assert re.search(r"^prod .* held in qa", played.said, re.MULTILINE)
