@@ -83,7 +83,13 @@ def _rejected(site: Site, said: str) -> PromotionError:
         hint = "if no git process works there, remove the lock file that it names"
         return TemporaryError(f"the remote's repository is locked: {gist(said)}", where=where, hint=hint)
     if declined or ("remote rejected" in said and not re.search(_PASSING, said)):
-        return ConfigError(
-            f"the remote refused the push: {gist(said)}", where=where, hint="may this credential push there?"
-        )
+        words = f"the remote refused the push: {_their_words(said)}"
+        return ConfigError(words, where=where, hint="may this credential push there?")
     return failure(said, where)
+
+
+def _their_words(said: str) -> str:
+    """What a server and its hooks say of a push, without what git adds to it."""
+    lines = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
+    reasons = dict.fromkeys(re.findall(r"\[remote rejected\][^(]*\(([^)]*)\)", said))
+    return "; ".join([*filter(None, lines), *([f"({', '.join(reasons)})"] if reasons else [])])[:400] or gist(said)
