@@ -10,13 +10,17 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promotion.cli.output import Repeats, set_up_log
 from promotion.cli.rounds import worst
 from promotion.errors import ContendedError
-from tests.support.shop import SICK, Shop
+from promotion.observe import Site
+from promotion.reconcile import Round, reconcile
+from tests.support.git import Origin
+from tests.support.shop import SICK, WELL, Shop
 
 KEYS = {"outcome", "plan_id", "application", "environment", "commit", "reason", "verification"}
 
@@ -236,7 +240,9 @@ def test_run_ends_with_five_while_there_is_a_conflict(auto: Shop) -> None:
     assert (said.status, said.json["hops"][0]["outcome"]) == (5, "conflict")
 
 
-@pytest.mark.parametrize(("statuses", "expected"), [((0, 75, 5), 5), ((6, 75), 6), ((0,), 0), ((2, 75), 75)], ids=str)
+@pytest.mark.parametrize(
+    ("statuses", "expected"), [((0, 75, 5), 5), ((6, 75), 6), ((0,), 0), ((2, 75), 75), ((6, 1), 1)], ids=str
+)
 def test_the_worst_exit_status_counts(statuses: tuple[int, ...], expected: int) -> None:
     """6 > 5 > 75 > what is wrong with one application."""
     assert worst(*statuses) == expected
@@ -244,13 +250,7 @@ def test_the_worst_exit_status_counts(statuses: tuple[int, ...], expected: int) 
 
 def test_one_failing_application_does_not_stop_the_others(auto: Shop) -> None:
     """The other one is promoted; the trouble is on stderr, and in the exit status."""
-    place = str(auto.folder / "deployed/{application}/{environment}")
-    for settings in auto.settings.values():
-        settings["engine"] = {"type": "directory", "path": place}
-        settings["health"] = [{"type": "command", "command": ["true"]}]
-    applications = [{"name": "gone", "repository": "gone.git"}, {"name": "web", "repository": str(auto.origin.path)}]
-    data = {"version": 1, "applications": applications, "environments": list(auto.settings.values())}
-    auto.file.write_text(json.dumps(data))
+    auto.several(gone="gone.git", web=str(auto.origin.path))
     auto("-a", "web", "run", "--sync")
     auto.push("dev", {"web": "2\n"})
     said = auto("--json", "run", "--sync")
@@ -314,6 +314,108 @@ def test_run_every_complains_once_until_it_changes(auto: Shop) -> None:
     assert away == ['{"hops": []}\n'] * 3
     assert err.count("is not a Git repository") == 1
     assert loop.returncode == 0
+
+
+def test_run_every_says_a_conflict_once_until_it_changes(auto: Shop) -> None:
+    """Three rounds, one line; another conflict is another line."""
+    auto.set("prod", auto=False)
+    auto("configure", "--reason", "qa only")
+    auto.push("qa", {"web": "qa\n"})
+    auto.push("dev", {"web": "dev\n"})
+    auto("sync")
+    with auto.start("-v", "run", "--every", "1s") as loop:
+        assert loop.stdout is not None
+        assert loop.stderr is not None
+        first = loop.stdout.readline()
+        rounds(loop, 3)
+        auto.push("qa", {"other": "qa\n"})
+        auto.push("dev", {"other": "dev\n"})
+        auto("sync")
+        second = loop.stdout.readline()
+        loop.terminate()
+        out, _ = loop.communicate()
+    assert ("CONFLICT" in first, "other" in first) == (True, False)
+    assert ("CONFLICT" in second, "other" in second) == (True, True)
+    assert (out, loop.returncode) == ("", 5)
+
+
+def rounds(loop: subprocess.Popen[str], count: int) -> None:
+    """Waits for so many questions to the remote; the loop runs with -v."""
+    assert loop.stderr is not None
+    while count:
+        count -= "ls-remote" in loop.stderr.readline()
+
+
+@pytest.fixture
+def hanging(auto: Shop) -> Iterator[Path]:
+    """`slow` has a remote that does not answer until the file is there, `web` a change in dev."""
+    answers = auto.folder / "answers"
+    ssh = auto.folder / "ssh"
+    ssh.write_text(f"#!/bin/sh\nuntil test -e {answers}; do sleep 0.05; done\nexit 1\n")
+    ssh.chmod(0o755)
+    auto.several(slow="ssh://git@127.0.0.1/slow.git", web=str(auto.origin.path))
+    auto("-a", "web", "run", "--sync")
+    auto.push("dev", {"web": "2\n"})
+    yield answers
+    answers.touch()
+
+
+def test_run_every_goes_on_with_the_others_while_one_hangs(auto: Shop, hanging: Path) -> None:
+    """`web` is promoted to the end meanwhile; what is wrong with `slow` at the end counts."""
+    command = ("--json", "run", "--every", "1s", "--sync")
+    with auto.start(*command, GIT_SSH_COMMAND=str(auto.folder / "ssh")) as loop:
+        assert loop.stdout is not None
+        hops: list[str] = []
+        while len(hops) < 2:
+            hops += [f"{h['application']} {h['environment']}" for h in json.loads(loop.stdout.readline())["hops"]]
+        hanging.touch()
+        loop.terminate()
+        loop.communicate()
+    assert hops == ["web qa", "web prod"]
+    assert loop.returncode == 75
+
+
+def test_somebody_who_insists_on_an_end_does_not_wait_for_what_hangs(auto: Shop, hanging: Path) -> None:
+    """Ctrl-C twice."""
+    with auto.start("run", "--every", "1s", "--sync", GIT_SSH_COMMAND=str(auto.folder / "ssh")) as loop:
+        assert loop.stdout is not None
+        assert loop.stderr is not None
+        loop.stdout.readline()
+        loop.send_signal(signal.SIGINT)
+        while "once more stops" not in loop.stderr.readline():
+            pass
+        loop.send_signal(signal.SIGINT)
+        loop.wait()
+        assert not hanging.exists()
+    assert loop.returncode == 130
+
+
+def test_a_bug_in_one_application_is_not_the_end_of_the_others(auto: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is promoted; the bug is on stderr, and 1 is the exit status."""
+    auto.several(broken=str(Origin.create(auto.folder / "other.git", files=WELL).path), web=str(auto.origin.path))
+    auto("-a", "web", "run", "--sync")
+    auto.push("dev", {"web": "2\n"})
+
+    def reconciled(site: Site, *names: object, **options: Any) -> Round:
+        if site.application.name == "broken":
+            raise AssertionError("planted")
+        return reconcile(site, *names, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("promotion.cli.rounds.reconcile", reconciled)
+    said = auto("--json", "run", "--sync")
+    assert [hop["application"] for hop in said.json["hops"]] == ["web"]
+    assert said.status == 1
+    assert said.json["errors"][0] == {
+        "kind": "bug",
+        "where": "broken",
+        "message": "promotion has a bug: AssertionError: planted",
+        "hint": "the same with -v shows where",
+    }
+    alone = auto("-a", "broken", "run")
+    assert (alone.status, alone.err) == (
+        1,
+        "promotion has a bug: AssertionError: planted (the same with -v shows where)\n",
+    )
 
 
 def test_a_warning_is_said_once_until_a_round_passes_without_it() -> None:

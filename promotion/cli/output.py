@@ -105,13 +105,20 @@ def bug(exc: Exception, *, as_json: bool, verbose: bool) -> int:
     """An error that is ours."""
     if verbose:
         logging.getLogger("promotion").error("", exc_info=exc)
-    text = f"promotion has a bug: {type(exc).__name__}: {exc}"
-    hint = "the same with -v shows where"
+    said = as_bug(exc)
     if as_json:
-        printed(json.dumps({"error": {"kind": "bug", "where": None, "message": text, "hint": hint}}))
-    else:
-        print(plain(text if verbose else f"{text} ({hint})").replace("\n", " "), file=sys.stderr, flush=True)
-    return 1
+        return failed(said, as_json=True)
+    text = said.message if verbose else f"{said.message} ({said.hint})"
+    print(plain(text).replace("\n", " "), file=sys.stderr, flush=True)
+    return said.exit_status
+
+
+def as_bug(exc: Exception, where: str | None = None) -> PromotionError:
+    """Any other exception as what a user is told of it."""
+    text = f"promotion has a bug: {type(exc).__name__}: {exc}"
+    said = PromotionError(text, where=where, hint="the same with -v shows where")
+    said.kind = "bug"
+    return said
 
 
 # --- log lines -------------------------------------------------------------------------------------------------------
@@ -129,7 +136,7 @@ def set_up_log(*, verbose: bool, quiet: bool) -> None:
 
 
 class Repeats:
-    """Lets a warning through once, until a round passes without it. With `-v` all are shown."""
+    """Lets through once what is wrong or waits, until a round passes without it; warnings in the log too, but with `-v`."""
 
     def __init__(self) -> None:
         self._before: set[str] = set()
@@ -137,15 +144,15 @@ class Repeats:
         logger = logging.getLogger("promotion")
         if not logger.isEnabledFor(logging.DEBUG):
             for handler in logger.handlers:
-                handler.addFilter(self._is_news)
+                handler.addFilter(lambda r: r.levelno < logging.WARNING or self.is_news(r.getMessage()))
 
     def next_round(self) -> None:
         self._before, self._now = self._now, set()
 
-    def _is_news(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
+    def is_news(self, text: str) -> bool:
+        known = text in self._before or text in self._now
         self._now.add(text)
-        return record.levelno < logging.WARNING or text not in self._before
+        return not known
 
 
 def _clean(record: logging.LogRecord) -> bool:

@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
-from promotion.cli.output import Repeats, answer, complain, error, note, printed
+from promotion.cli.output import Repeats, answer, as_bug, complain, error, note, printed
 from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site
-from promotion.reconcile import Round, Ticks, reconcile
+from promotion.reconcile import Result, Round, Ticks, reconcile
 from promotion.reconcile.rounds import always
 
-RANK = (0, 3, 4, 2, 75, 5, 6)
-"""Exit statuses, from harmless to worst."""
+log = logging.getLogger(__name__)
+
+RANK = (0, 3, 4, 2, 75, 5, 6, 1)
+"""Exit statuses, from harmless to worst: after a bug nobody knows anything."""
+SIDE_BY_SIDE = 8
 
 
 def worst(*statuses: int) -> int:
     return max(statuses, key=RANK.index)
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a round over one application came to."""
+
+    hops: tuple[dict[str, Any], ...] = ()
+    lines: tuple[tuple[str, str], ...] = ()
+    """A line for each hop, and what it is about; '' when it happened just now."""
+    waits: tuple[str, ...] = ()
+    errors: tuple[PromotionError, ...] = ()
+    status: int = 0
+    raised: Exception | None = None
+    """What ended it early; also in `errors`."""
+
+
 @dataclass
 class Loop:
-    """What several rounds remember."""
+    """What several rounds remember. Applications have their turns side by side, one application's one after the other."""
 
     call: Call
     found: list[tuple[Site, list[Environment]]]
@@ -37,93 +56,125 @@ class Loop:
     dry_run: bool
     scheduled: bool
     """Whether an environment's schedule counts: a single round attempts every hop."""
-    ticks: dict[str, Ticks] = field(default_factory=dict)
-    said: dict[str, set[str]] = field(default_factory=dict)
-    """What was complained of, and what environments wait for, in the round before."""
+    ticks: dict[str, Ticks] = field(init=False)
+    doors: dict[str, threading.Lock] = field(init=False)
+    """By repository: applications that share a clone take turns."""
+    places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(SIDE_BY_SIDE))
+
+    def __post_init__(self) -> None:
+        self.ticks = {site.application.name: Ticks(site.clock) for site, _ in self.found}
+        self.doors = {site.repository.url: threading.Lock() for site, _ in self.found}
 
     def once(self) -> int:
         """One round. The error of an only application is raised."""
-        data, status, errors = self._round(strict=len(self.found) == 1)
-        waits = [line for _, line in self._waiting]
-        lines = data["lines"] or waits or ["nothing to do"]
+        turns = [ended.result() for ended in [self._begin(*one) for one in self.found]]
+        if len(turns) == 1 and turns[0].raised:
+            raise turns[0].raised
+        waits = [line for turn in turns for line in turn.waits]
+        lines = [line for turn in turns for _, line in turn.lines] or waits or ["nothing to do"]
+        errors = [exc for turn in turns for exc in turn.errors]
         for exc in errors:
             complain(exc)
-        answer(self.call, {"hops": data["hops"], "errors": [error(e) for e in errors]}, lines)
-        return status
+        hops = [hop for turn in turns for hop in turn.hops]
+        answer(self.call, {"hops": hops, "errors": [error(e) for e in errors]}, lines)
+        return worst(0, *(turn.status for turn in turns))
 
     def until(self, stop: threading.Event, seconds: float) -> int:
-        """Rounds until somebody wants an end. A verification that failed is never forgotten, other trouble once it is over."""
-        failed, status, repeats = 0, 0, Repeats()
-        while not stop.is_set():
-            repeats.next_round()
+        """Rounds until somebody wants an end. A verification that failed is never forgotten, other trouble once it is over.
+
+        An application that takes longer than a round is left out of the rounds until it is done.
+        """
+        failed, statuses, repeats = 0, dict[str, int](), Repeats()
+        running: dict[str, Future[Turn]] = {}
+        while running or not stop.is_set():
+            if not running:
+                repeats.next_round()
             due = time.monotonic() + seconds
-            data, status, errors = self._round(strict=False)
-            failed = 6 if 6 in (failed, status) else 0
-            self._told(data, errors)
+            for site, environments in self.found:
+                if site.application.name not in running and not stop.is_set():
+                    running[site.application.name] = self._begin(site, environments)
+            turns = _ended(running, None if stop.is_set() else seconds)
+            statuses |= {name: turn.status for name, turn in turns.items()}
+            failed = 6 if 6 in (failed, *statuses.values()) else 0
+            self._told(list(turns.values()), repeats)
             stop.wait(max(0.0, due - time.monotonic()))
-        return worst(failed, status)
+        return worst(failed, *statuses.values())
 
-    def _round(self, *, strict: bool) -> tuple[dict[str, Any], int, list[PromotionError]]:
-        """One round over every application, one after the other; one that fails does not stop the others."""
-        hops: list[dict[str, Any]] = []
-        lines: list[str] = []
-        statuses, errors = [0], list[PromotionError]()
-        self._waiting: list[tuple[str, str]] = []
-        for site, environments in self.found:
-            began = time.monotonic()
-            try:
-                done = reconcile(
-                    site,
-                    [e.name for e in environments],
-                    due=self._due(site),
-                    sync=self.sync,
-                    dry_run=self.dry_run,
-                )
-            except PromotionError as exc:
-                if strict:
-                    raise
-                errors.append(exc)
-                continue
-            errors += [*done.errors, *(TemporaryError(why) for why in done.world.unread.values())]
-            statuses += [hop.status for hop in done.hops]
-            hops += [report.result(hop) for hop in done.hops]
-            seconds = time.monotonic() - began
-            lines += [line for hop in done.hops for line in render.result(report.result(hop), seconds)]
-            self._waiting += self._waits(site, done)
-        statuses += [exc.exit_status for exc in errors]
-        return {"hops": hops, "lines": lines}, worst(*statuses), errors
+    def _begin(self, site: Site, environments: list[Environment]) -> Future[Turn]:
+        """Starts one application's turn; an only one's is over at once.
 
-    def _due(self, site: Site) -> Callable[[Environment], bool]:
-        if not self.scheduled:
-            return always
-        return self.ticks.setdefault(site.application.name, Ticks(site.clock)).due
+        Not in a pool: somebody who insists on an end does not wait for the deadlines of what hangs.
+        """
+        ended: Future[Turn] = Future()
 
-    def _waits(self, site: Site, done: Round) -> Iterator[tuple[str, str]]:
+        def turn() -> None:
+            with self.doors[site.repository.url], self.places:
+                ended.set_result(self._turn(site, environments))
+
+        if len(self.found) == 1:
+            turn()
+        else:
+            threading.Thread(target=turn, name=site.application.name, daemon=True).start()
+        return ended
+
+    def _turn(self, site: Site, environments: list[Environment]) -> Turn:
+        """One round over one application. Never raises: its trouble is not that of the others."""
+        began, name = time.monotonic(), site.application.name
+        due = self.ticks[name].due if self.scheduled else always
+        names = [e.name for e in environments]
+        try:
+            done = reconcile(site, names, due=due, sync=self.sync, dry_run=self.dry_run)
+            lines = tuple(_lines(done, time.monotonic() - began))
+            waits = tuple(self._waits(site, done))
+        except PromotionError as exc:
+            return Turn(errors=(exc,), status=exc.exit_status, raised=exc)
+        except Exception as exc:
+            log.debug("%s", name, exc_info=exc)
+            return Turn(errors=(as_bug(exc, name),), status=as_bug(exc).exit_status, raised=exc)
+        finally:
+            site.repository.close()  # many applications would keep many processes
+        errors = (*done.errors, *(TemporaryError(why) for why in done.world.unread.values()))
+        status = worst(0, *(hop.status for hop in done.hops), *(exc.exit_status for exc in errors))
+        return Turn(tuple(report.result(hop) for hop in done.hops), lines, waits, errors, status)
+
+    def _waits(self, site: Site, done: Round) -> Iterator[str]:
         """What each environment waits for, or, in a dry run, what would land."""
+        app = site.application.name
         for name, plan in done.plans.items():
-            place = f"{site.application.name}: {name}"
             if plan.verdict in ("wait", "block"):
-                yield place, f"{place} {'waits' if plan.verdict == 'wait' else 'is blocked'}: {plan.reason}"
+                yield f"{app}: {name} {'waits' if plan.verdict == 'wait' else 'is blocked'}: {plan.reason}"
             elif plan.verdict == "pass" and self.dry_run:
-                yield (
-                    place,
-                    f"{render.hop(site.application.name, name, report.plan(site, plan)['source'])}   would land",
-                )
+                yield f"{render.hop(app, name, report.plan(site, plan)['source'])}   would land"
 
-    def _told(self, data: dict[str, Any], errors: list[PromotionError]) -> None:
-        """A line for each hop; what waits, and what is wrong, once until it changes."""
-        known = self.said.get("errors", set())
-        self.said["errors"] = {str(exc) for exc in errors}
-        for exc in errors:
-            if str(exc) not in known:
+    def _told(self, turns: list[Turn], repeats: Repeats) -> None:
+        """A line for each hop; what is stuck, waits or is wrong once until it changes."""
+        for exc in (exc for turn in turns for exc in turn.errors):
+            if repeats.is_news(str(exc)):
                 complain(exc)
         if self.call.json:
-            printed(json.dumps({"hops": data["hops"]}))
+            printed(json.dumps({"hops": [hop for turn in turns for hop in turn.hops]}))
             return
-        if data["lines"]:
-            answer(self.call, {}, data["lines"])
-        waiting = self.said.get("waits", set())
-        self.said["waits"] = {line for _, line in self._waiting}
-        for _, line in self._waiting:
-            if line not in waiting:
+        lines = [line for turn in turns for about, line in turn.lines if not about or repeats.is_news(about)]
+        if lines:
+            answer(self.call, {}, lines)
+        for line in (line for turn in turns for line in turn.waits):
+            if repeats.is_news(line):
                 note(self.call, line)
+
+
+def _lines(done: Round, seconds: float) -> Iterator[tuple[str, str]]:
+    for hop in done.hops:
+        yield from ((_about(hop), line) for line in render.result(report.result(hop), seconds))
+
+
+def _about(hop: Result) -> str:
+    """What a hop that is stuck is about: it is stuck again in the next round."""
+    stuck = hop.status and not hop.verification
+    return f"{hop.application}: {hop.environment} {hop.outcome}: {hop.reason}" if stuck else ""
+
+
+def _ended(running: dict[str, Future[Turn]], seconds: float | None) -> dict[str, Turn]:
+    """Takes out the turns that are over in so many seconds (None: all, however long they take), one at least."""
+    wait(running.values(), timeout=seconds)
+    wait(running.values(), return_when=FIRST_COMPLETED)
+    return {name: running.pop(name).result() for name in [name for name, turn in running.items() if turn.done()]}

@@ -41,6 +41,7 @@ class Shop:
         self.name = name
         self.origin = Origin.create(folder / f"{name}.git", files=WELL)
         self.file = folder / "environments.yaml"
+        self.top: dict[str, Any] = {"name": name, "repository": str(self.origin.path)}
         self.settings: dict[str, dict[str, Any]] = {
             "dev": self._environment("dev"),
             "qa": {"from": "dev", **self._environment("qa")},
@@ -62,8 +63,18 @@ class Shop:
 
     def write(self, **top: Any) -> None:
         """Writes the file; JSON is YAML."""
-        data = {"version": 1, "name": self.name, "repository": str(self.origin.path)}
-        self.file.write_text(json.dumps({**data, "environments": list(self.settings.values()), **top}))
+        self.file.write_text(
+            json.dumps({"version": 1, **self.top, "environments": list(self.settings.values()), **top})
+        )
+
+    def several(self, **repositories: str) -> None:
+        """Makes the file one of several applications, with these URLs, deployed apart from each other."""
+        place = str(self.folder / "deployed" / "{application}" / "{environment}")
+        check = {"type": "command", "command": ["grep", "-q", "ok", f"{place}/current/health"]}
+        for settings in self.settings.values():
+            settings |= {"engine": {"type": "directory", "path": place}, "health": [check]}
+        self.top = {"applications": [{"name": name, "repository": url} for name, url in repositories.items()]}
+        self.write()
 
     def set(self, environment: str, **settings: Any) -> None:
         """Changes the settings of one environment."""
