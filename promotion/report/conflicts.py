@@ -1,0 +1,59 @@
+"""Both sides of a conflict: who changed a path last in the target and in the source, what they made of it, and how to resolve it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promotion.model import Entry, shown
+from promotion.observe import Site
+from promotion.plan import DEPTH, Plan
+
+
+def sides(site: Site, plan: Plan) -> list[dict[str, Any]]:
+    """One object for each path: `path`, and under `target` and `source` the commit that changed it there last."""
+    if plan.merged is None or plan.commit is None:
+        return []
+    view = plan.view
+    return [
+        {
+            "path": shown(path),
+            "target": _last(site, view.tip, view.base, path),
+            "source": _last(site, plan.commit, view.base, path),
+        }
+        for path in plan.merged.conflicts
+    ]
+
+
+def entries(site: Site, plan: Plan, path: bytes) -> tuple[Entry | None, Entry | None, Entry | None]:
+    """What base, target and source have at a path."""
+    objects = site.repository.objects
+    commits = (plan.view.base, plan.view.tip, plan.commit or plan.view.base)
+    base, target, source = (objects.look(objects.commit(oid).tree, path) for oid in commits)
+    return base, target, source
+
+
+def resolution(plan: Plan) -> list[str]:
+    """What a person types. The target's lines go to the source first: that is absorbed, and what follows merges cleanly."""
+    view = plan.view
+    if plan.merged is None or not plan.merged.conflicts or view.environment.source is None:
+        return []
+    source = view.application.environment(view.environment.source)
+    paths = " ".join(shown(path) for path in plan.merged.conflicts[:5])
+    return [
+        f"git switch {source.branch} && git fetch && git checkout origin/{view.environment.branch} -- {paths} && git commit",
+        f"push it: it is absorbed by {view.environment.name} without a commit; then make your change on top of it",
+    ]
+
+
+def _last(site: Site, tip: str, base: str, path: bytes) -> dict[str, str] | None:
+    objects = site.repository.objects
+    newer = None
+    for number, commit in enumerate(site.repository.first_parents(tip)):
+        if newer is not None and objects.look(newer.tree, path) != objects.look(commit.tree, path):
+            break
+        newer = commit
+        if commit.oid == base or number == DEPTH:
+            return None
+    if newer is None:
+        return None
+    return {"commit": newer.oid, "author": newer.author.name, "subject": newer.subject}

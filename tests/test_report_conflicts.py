@@ -1,0 +1,45 @@
+"""A conflict's report: both sides, and advice that works when it is followed (S11)."""
+
+from __future__ import annotations
+
+from promotion.report.conflicts import entries, resolution, sides
+from tests.support.stage import Stage
+
+LINES = [f"{number}\n" for number in range(9)]
+
+
+def text(line: str) -> str:
+    return "".join([*LINES[:4], line, *LINES[5:]])
+
+
+def conflicting(stage: Stage) -> tuple[str, str]:
+    """qa and dev changed one line of one file; the commits that did it."""
+    stage.commit("dev", {"list": text("4\n")})
+    for _ in range(3):
+        stage.round()
+    mine = stage.commit("qa", {"list": text("qa\n")}, message="hotfix")
+    stage.commit("qa", {"other": "1\n"}, message="not this one")
+    theirs = stage.commit("dev", {"list": text("dev\n")}, message="feature")
+    stage.round()
+    return mine, theirs
+
+
+def test_both_sides_are_named_by_their_last_commits(stage: Stage) -> None:
+    mine, theirs = conflicting(stage)
+    plan = stage.plan("qa")
+    assert plan.verdict == "conflict"
+    (side,) = sides(stage.site, plan)
+    assert (side["path"], side["target"]["commit"], side["source"]["commit"]) == ("list", mine, theirs)
+    base, target, source = entries(stage.site, plan, b"list")
+    assert len({base, target, source}) == 3
+
+
+def test_following_the_advice_lands_the_change(stage: Stage) -> None:
+    """The target's lines on the source are absorbed; the change on top of them lands."""
+    conflicting(stage)
+    assert "git checkout origin/env/qa -- list" in resolution(stage.plan("qa"))[0]
+    stage.commit("dev", {"list": text("qa\n")}, message="take qa's lines")
+    assert [hop.outcome for hop in stage.round().hops if hop.environment == "qa"] == ["absorbed"]
+    stage.commit("dev", {"list": text("qa and dev\n")}, message="feature, again")
+    assert [hop.outcome for hop in stage.round().hops if hop.environment == "qa"] == ["promoted"]
+    assert stage.origin.show("env/qa", "list") == text("qa and dev\n")
