@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from promotion.cli import output, render
+from promotion.cli.context import Call, each, sites_of
+from promotion.cli.look import read
+from promotion.cli.rounds import Loop
 from promotion.sites import utc_now
-from tests.support.git import File
-from tests.support.shop import SICK, Shop
+from tests.support.git import File, Origin
+from tests.support.shop import SICK, WELL, Shop
 
 
 @pytest.fixture
@@ -165,6 +169,50 @@ def test_audit_ends_with_four_when_something_does_not_hold(shop: Shop) -> None:
     said = shop("--json", "audit")
     assert said.status == 4
     assert "rewound" in said.json["findings"][0]["problem"]
+
+
+@pytest.fixture
+def two(shop: Shop) -> Shop:
+    """`gone` cannot be read, `web` can."""
+    shop.several(gone=str(shop.folder / "gone.git"), web=str(shop.origin.path))
+    shop("-a", "web", "run", "--sync")
+    return shop
+
+
+@pytest.mark.parametrize("verb", ["status", "history", "where", "audit"])
+def test_one_application_that_cannot_be_read_is_not_the_end(two: Shop, verb: str) -> None:
+    """The other is shown; the trouble is on stderr and in the exit status."""
+    words = [verb, two.tip("dev")] if verb == "where" else [verb]
+    whole, said = (two(*more, *words) for more in (("-a", "web"), ()))
+    assert (whole.status, whole.err) == (0, "")
+    assert said.out == whole.out
+    assert "gone.git" in said.err
+    assert said.status == 2
+
+
+def test_where_prefers_what_went_wrong_over_what_is_unknown(two: Shop) -> None:
+    """A commit that `web` has not may be in `gone`."""
+    assert "gone.git" in two("where", "abcdef1").err
+    assert "no commit abcdef1" in two("-a", "web", "where", "abcdef1").err
+
+
+def children() -> set[str]:
+    """The processes that this one has."""
+    return {pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()}
+
+
+@pytest.mark.parametrize("rounds", [False, True], ids=["each", "run"])
+def test_many_applications_keep_no_processes(shop: Shop, rounds: bool) -> None:
+    """What reads one application's objects ends with its turn."""
+    shop.several(web=str(shop.origin.path), shop=str(Origin.create(shop.folder / "other.git", files=WELL).path))
+    call = Call(shop.file, None, json=False, quiet=True, verbose=False, environ=os.environ)
+    before = children()
+    with sites_of(call) as found:
+        if rounds:
+            Loop(call, found, sync=False, dry_run=True, scheduled=False).once()
+        else:
+            each(found, lambda site, environments: read(site, environments, live=False))
+        assert children() == before
 
 
 def test_a_file_that_decides_differently_is_shown_and_refused(shop: Shop) -> None:

@@ -15,7 +15,7 @@ import typer
 from promotion import observe as observation
 from promotion import reconcile, report
 from promotion.cli import render
-from promotion.cli.context import Call, One, Some, call_of, commit_of, place_of, sites_of, span_of
+from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed
 from promotion.cli.progress import Progress
 from promotion.cli.rounds import Loop, worst
@@ -195,16 +195,9 @@ def _watched(
     call: Call, found: list[tuple[Site, list[Environment]]], *, sync: bool, before: object = None
 ) -> tuple[int, object]:
     """One pass; says what there is unless it is as `before`. A failing application does not stop the others."""
-    rows: list[dict[str, Any]] = []
-    errors: list[PromotionError] = []
-    for site, environments in found:
-        try:
-            world = _pass(site, environments, sync=sync)
-        except PromotionError as exc:
-            errors.append(exc)
-            continue
-        errors += [TemporaryError(world.unread[e.name]) for e in environments if e.name in world.unread]
-        rows += [_row(site, world, e) for e in environments]
+    passes, errors = each(found, lambda site, chosen: _pass(site, chosen, sync=sync), strict=False)
+    rows = [row for of_one, _ in passes for row in of_one]
+    errors += [exc for _, trouble in passes for exc in trouble]
     said = (rows, [str(e) for e in errors])
     if said == before:
         return worst(0, *(e.exit_status for e in errors)), said
@@ -216,12 +209,19 @@ def _watched(
     return worst(0, *(e.exit_status for e in errors)), said
 
 
-def _pass(site: Site, environments: list[Environment], *, sync: bool) -> World:
-    if not sync:
-        return reconcile.watch_only(site, [e.name for e in environments])
-    world = observation.survey(site)
-    reconcile.deploy(site, world, environments)
-    return observation.watch(site, world, environments)
+def _pass(
+    site: Site, environments: list[Environment], *, sync: bool
+) -> tuple[list[dict[str, Any]], list[PromotionError]]:
+    """One application: a row for each environment, and what is wrong with some."""
+    errors: list[PromotionError] = []
+    if sync:
+        world = observation.survey(site)
+        errors += reconcile.deploy(site, world, environments)
+        world = observation.watch(site, world, environments)
+    else:
+        world = reconcile.watch_only(site, [e.name for e in environments])
+    errors += [TemporaryError(world.unread[e.name]) for e in environments if e.name in world.unread]
+    return [_row(site, world, e) for e in environments], errors
 
 
 def _row(site: Site, world: World, environment: Environment) -> dict[str, Any]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from promotion import config, observe
-from promotion.config.schema import nearest
-from promotion.errors import ConfigError
+from promotion.errors import ConfigError, PromotionError
 from promotion.model import Application, Environment, Pipeline, duration
 from promotion.observe import Site
 from promotion.sites import open_sites
+from promotion.spelling import nearest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def pipeline_of(call: Call) -> Pipeline:
     if not chosen:
         names = [a.name for a in pipeline.applications]
         raise ConfigError(f"no application `{call.application}`{nearest(call.application, names)}", where="-a")
-    return Pipeline(pipeline.path, chosen, pipeline.heartbeat)
+    return replace(pipeline, applications=chosen)
 
 
 def matching(application: Application, patterns: Sequence[str]) -> list[Environment]:
@@ -73,6 +75,24 @@ def sites_of(call: Call, patterns: Sequence[str] = ()) -> Iterator[list[tuple[Si
     check_names(pipeline.applications, patterns)
     with open_sites(pipeline, call.environ, lambda a: bool(matching(a, patterns))) as sites:
         yield [(site, matching(site.application, patterns)) for site in sites]
+
+
+def each(
+    found: Sequence[tuple[Site, list[Environment]]], ask: Callable[[Site, list[Environment]], T], *, strict: bool = True
+) -> tuple[list[T], list[PromotionError]]:
+    """Asks every application in turn. One that fails does not stop the others; with `strict` an only one's error is raised."""
+    answers: list[T] = []
+    errors: list[PromotionError] = []
+    for site, environments in found:
+        try:
+            answers.append(ask(site, environments))
+        except PromotionError as exc:
+            if strict and len(found) == 1:
+                raise
+            errors.append(exc)
+        finally:
+            site.repository.close()  # many applications would keep many processes
+    return answers, errors
 
 
 @contextmanager

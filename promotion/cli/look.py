@@ -12,14 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import answers, config, ledger, observe, report
+from promotion import answers, config, ledger, model, observe, report
 from promotion.cli import render
-from promotion.cli.context import Call, One, Some, call_of, commit_of, place_of, sites_of
+from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
 from promotion.cli.output import answer, complain, is_terminal, printed, shown
+from promotion.cli.rounds import worst
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
+from promotion.reconcile import judged
 from promotion.reconcile.draft import news
 from promotion.sites import utc_now
 
@@ -29,7 +31,6 @@ WATCH_SECONDS = 2.0
 DIFF_LINES = 2000
 """How many lines `--diff` shows at most, and how large a file may be."""
 DIFF_BYTES = 1 << 20
-EXIT = {"pass": 0, "nothing": 0, "wait": 3, "block": 4, "conflict": 5}
 
 
 def read(site: Site, environments: list[Environment], *, live: bool) -> World:
@@ -55,9 +56,14 @@ def status(
         return _watch(call, environments or [], live=live)
     data, errors = _status(call, environments or [], live=live)
     answer(call, data, _status_lines(data))
+    return complained(errors)
+
+
+def complained(errors: list[PromotionError]) -> int:
+    """Says what is wrong with some of the applications; the exit status that it means."""
     for exc in errors:
         complain(exc)
-    return errors[0].exit_status if errors else 0
+    return worst(0, *(exc.exit_status for exc in errors))
 
 
 def _watch(call: Call, patterns: list[str], *, live: bool) -> int:
@@ -81,20 +87,15 @@ def _watch(call: Call, patterns: list[str], *, live: bool) -> int:
 
 def _status(call: Call, patterns: list[str], *, live: bool) -> tuple[dict[str, Any], list[PromotionError]]:
     """All applications that can be read; the error of an only one is raised."""
-    applications, errors = [], []
+
+    def one(site: Site, environments: list[Environment]) -> dict[str, Any]:
+        names = {e.name for e in environments}
+        row = report.status(site, read(site, environments, live=live))
+        row["environments"] = [e for e in row["environments"] if e["environment"] in names]
+        return {**row, "heartbeat": int(site.application.heartbeat.total_seconds())}
+
     with sites_of(call, patterns) as found:
-        for site, environments in found:
-            try:
-                one = report.status(site, read(site, environments, live=live))
-            except PromotionError as exc:
-                if len(found) == 1:
-                    raise
-                errors.append(exc)
-                continue
-            names = {e.name for e in environments}
-            one["environments"] = [e for e in one["environments"] if e["environment"] in names]
-            one["heartbeat"] = int(site.application.heartbeat.total_seconds())
-            applications.append(one)
+        applications, errors = each(found, one)
     return {"applications": applications}, errors
 
 
@@ -135,7 +136,7 @@ def plan(
         data = report.plan(site, made, report.assumed(site, world))
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
-    return EXIT[made.verdict]
+    return judged(made).status
 
 
 def _difference(site: Site, made: Plan) -> list[str]:
@@ -149,7 +150,7 @@ def _difference(site: Site, made: Plan) -> list[str]:
     lines: list[str] = []
     for path in sorted(changed):
         old, new = (_content(site, entry) for entry in changed[path])
-        lines += render.difference(path.decode("utf-8", "backslashreplace"), old, new)
+        lines += render.difference(model.shown(path), old, new)
         if len(lines) > DIFF_LINES:
             return [*lines[:DIFF_LINES], f"... {len(changed)} files in all; the rest is not shown"]
     return lines
@@ -174,15 +175,17 @@ def history(
 ) -> int:
     """What happened, newest first, from the ledger."""
     call = call_of(context)
-    events: list[dict[str, Any]] = []
+
+    def one(site: Site, chosen: list[Environment]) -> list[dict[str, Any]]:
+        names = {e.name for e in chosen} if environments else None
+        return list(_events(site, observe.survey(site, any_configuration=True).ledger, names, limit))
+
     with sites_of(call, environments or []) as found:
-        for site, chosen in found:
-            names = {e.name for e in chosen} if environments else None
-            tip = observe.survey(site, any_configuration=True).ledger
-            events += _events(site, tip, names, limit)
-    events = sorted(events, key=lambda e: str(e["at"]), reverse=True)[:limit] if len(found) > 1 else events
+        lists, errors = each(found, one)
+    events = [event for of_one in lists for event in of_one]
+    events = sorted(events, key=lambda e: str(e["at"]), reverse=True)[:limit] if len(lists) > 1 else events
     answer(call, {"events": events}, render.history(events, utc_now()) if events else ["nothing happened yet"])
-    return 0
+    return complained(errors)
 
 
 def _events(site: Site, tip: str | None, names: set[str] | None, limit: int | None) -> Iterator[dict[str, Any]]:
@@ -202,37 +205,45 @@ def where(
 ) -> int:
     """In which environments a change is, since when, as which commit, and what keeps it from the next."""
     call = call_of(context)
-    places: list[dict[str, Any]] = []
-    unknown: ConfigError | None = None
+    unknown: list[ConfigError] = []
+
+    def one(site: Site, _: list[Environment]) -> dict[str, Any] | None:
+        world = observe.survey(site)
+        try:
+            oid = site.repository.resolve(commit.lower())
+        except ConfigError as exc:  # another application may have it
+            unknown.append(exc)
+            return None
+        return report.where(site, world, oid)
+
     with sites_of(call) as found:
-        for site, _ in found:
-            world = observe.survey(site)
-            try:
-                places.append(report.where(site, world, site.repository.resolve(commit.lower())))
-            except ConfigError as exc:
-                unknown = exc
-    if not places and unknown is not None:
-        raise unknown
+        found_places, errors = each(found, one)
+    places = [place for place in found_places if place is not None]
+    if not places:
+        raise (*errors, *unknown)[0]
     names = len(places) > 1
     now = utc_now()
     lines = [line for data in places for line in ([data["application"]] * names + list(render.where(data, now)))]
     answer(call, {"applications": places}, lines)
-    return 0
+    return complained(errors)
 
 
 def audit(context: typer.Context) -> int:
     """Replays the ledger and the branches, and checks all that can be checked from Git. Exit status 4: something does not hold."""
     call = call_of(context)
-    applications: list[dict[str, Any]] = []
+
+    def one(site: Site, _: list[Environment]) -> dict[str, Any]:
+        world = observe.survey(site, any_configuration=True)
+        findings = report.audit(site, world)
+        count = sum(1 for _ in site.repository.first_parents(world.ledger)) if world.ledger else 0
+        return {"application": site.application.name, "events": count, "findings": findings}
+
     with sites_of(call) as found:
-        for site, _ in found:
-            world = observe.survey(site, any_configuration=True)
-            findings = report.audit(site, world)
-            count = sum(1 for _ in site.repository.first_parents(world.ledger)) if world.ledger else 0
-            applications.append({"application": site.application.name, "events": count, "findings": findings})
+        applications, errors = each(found, one)
     everything = [finding for a in applications for finding in a["findings"]]
     answer(call, {"applications": applications, "findings": everything}, _audit_lines(applications))
-    return RefusedError.exit_status if everything else 0
+    status = complained(errors)
+    return RefusedError.exit_status if everything else status
 
 
 def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
