@@ -41,7 +41,6 @@ class Exchange:
     deadline: float
     reading: Reading | None = None
     stream: Any = None
-    connects: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
