@@ -6,7 +6,6 @@ Parameters are names and never hold secrets.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from promotion.model import Environment, VerificationWord, short
 from promotion.observe import Site, World
 from promotion.reconcile import Result
 from promotion.sites import open_sites
+from promotion.spelling import nearest
 
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)  # a run's page begins with its log
@@ -132,9 +132,7 @@ def _round_state(results: list[Result], errors: list[PromotionError]) -> State[A
 def _known(name: str, what: str, names: list[str]) -> None:
     """Raises ConfigError, with the nearest spelling, for a name that there is not."""
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        guess = f"; did you mean `{near[0]}`?" if near else ""
-        raise ConfigError(f"no {what} `{name}`{guess} ({', '.join(names)})")
+        raise ConfigError(f"no {what} `{name}`{nearest(name, names)}")
 
 
 def _chosen(site: Site, commit: str | None) -> str | None:

@@ -112,7 +112,6 @@ class Pipeline:
 
     path: Path
     applications: tuple[Application, ...]
-    heartbeat: timedelta = timedelta(minutes=10)
 
 
 # --- the world, as read --------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from promotion.engines import ENGINES
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, span
 from promotion.repository import Repository, Snapshot
+from promotion.spelling import nearest
 from promotion.state import Observed, State
 
 # The worst answer wins; what is plainly bad is said before what is not known.
@@ -70,9 +70,7 @@ def _no_branch(site: Site, environment: Environment) -> ConfigError:
     branches = sorted(site.repository.branches())
     if not branches:
         return ConfigError("the repository is empty: push the environments' branches first", where=site.repository.url)
-    near = difflib.get_close_matches(environment.branch, branches, 1)
-    guess = f"; did you mean `{near[0]}`?" if near else ""
-    message = f"{environment.name} has no branch `{environment.branch}`{guess} ({', '.join(branches[:8])})"
+    message = f"{environment.name} has no branch `{environment.branch}`{nearest(environment.branch, branches, 8)}"
     return ConfigError(message, where=site.repository.url)
 
 

@@ -98,7 +98,7 @@ def test_applications(whole: Pipeline) -> None:
         ("shop", "https://git.example.com/deploy/shop.git", "refs/heads/promotion/shop"),
         ("billing", "/srv/git/platform.git", "refs/heads/ledgers/billing"),
     ]
-    assert whole.heartbeat == whole.applications[1].heartbeat == timedelta(minutes=5)
+    assert [a.heartbeat for a in whole.applications] == [timedelta(minutes=5)] * 2
     assert whole.path == FILE
 
 
@@ -180,6 +180,13 @@ def test_a_root_may_protect_merge_and_dwell() -> None:
     )
     assert made.protect == ("{environment}",)  # no placeholder here: a literal path
     assert made.deciding["protect"] == ["{environment}"]
+
+
+def test_shorter_than_a_verification() -> None:
+    """Dwell and grace may be anything below `within`; on a root nothing is verified, and a dwell may be long."""
+    parse(dump(hop(dwell="14m59s", verify={"grace": "14m59s"})))
+    parse(dump(hop(dwell="1h", verify={"within": "61m", "grace": "1h"})))
+    parse(dump(root(dwell="2d")))
 
 
 def test_the_file_of_this_repository() -> None:
@@ -304,6 +311,13 @@ def gate(**more: Any) -> dict[str, Any]:
                                        "or 3d"),
         (hop(verify={"on_failure": "rollback"}), f"{TWO}.verify.on_failure: `rollback` is not known here (none, hold)"),
         (hop(verify={"for": "1s"}), f"{TWO}.verify.for: unknown key; allowed: within, grace, on_failure, on_timeout"),
+        (hop(dwell="15m"), f"{TWO}.dwell: 15m is not shorter than `verify.within` (15m): each promotion would time out"),
+        (hop(dwell="90s", verify={"within": "1m30s"}), f"{TWO}.dwell: 90s is not shorter than `verify.within` (1m30s): "
+                                                       "each promotion would time out"),
+        (hop(verify={"grace": "1h"}), f"{TWO}.verify.grace: 1h is not shorter than `within` (15m): no promotion could "
+                                      "fail, only time out"),
+        (hop(verify={"within": "5m", "grace": "5m"}), f"{TWO}.verify.grace: 5m is not shorter than `within` (5m): no "
+                                                      "promotion could fail, only time out"),
         (hop(schedule="* * * *"), f"{TWO}.schedule: `* * * *` is no schedule: five fields, minute hour day month "
                                   "weekday, such as `*/5 * * * *`"),
         (hop(schedule={"cron": "61 * * * *"}), f"{TWO}.schedule.cron: `61 * * * *` is no schedule: bad minute"),
@@ -373,11 +387,13 @@ def gate(**more: Any) -> dict[str, Any]:
                                                   "09:00-16:00`, `Mon,Wed 22:00-02:00` or `00:00-24:00`"),
         (gate(type="window", allow="09:00-09:00"), f"{TWO}.gates[0].allow: `09:00-09:00` opens and closes at once: for "
                                                    "the whole day write 00:00-24:00"),
+        (gate(type="window", allow="00:00-24:00", timezone="A\nB"), f"{TWO}.gates[0].timezone: no time zone `A\\nB` in the "
+                                                                   "IANA database: write UTC or Europe/Berlin"),
         (gate(type="window", allow=[]), f"{TWO}.gates[0].allow: empty: at least one entry is needed"),
         (gate(type="window", allow="00:00-24:00", timezone="CEST+1"), f"{TWO}.gates[0].timezone: no time zone `CEST+1` "
                                                                       "in the IANA database: write UTC or Europe/Berlin"),
         (gate(type="window", allow="00:00-24:00", **{"except": ["2026-02-30"]}),
-         f"{TWO}.gates[0].except[0]: `2026-02-30` is no day of the calendar"),
+         f"{TWO}.gates[0].except[0]: `2026-02-30` is no day of the calendar: write 2026-12-24 or 2026-12-24..2027-01-02"),
         (gate(type="http", url="http://u:p@h/"), f"{TWO}.gates[0].url: an address must not hold a password"),
         (gate(type="command", command=["a", "{b}"]), f"{TWO}.gates[0].command[1]: no placeholder `{{b}}` "
                                                      "({application}, {environment})"),

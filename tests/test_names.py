@@ -184,19 +184,6 @@ def test_schedules_that_never_fire(text: str) -> None:
     assert "is no schedule" in (names.cron(text) or "allowed")
 
 
-def test_zones_days_and_hours() -> None:
-    """What a pattern cannot tell."""
-    assert names.zone("Europe/Berlin") is None
-    for unknown in ("Mars/Olympus", "../etc/passwd", "/etc/passwd", "a\0b", "Europe"):
-        assert "no time zone" in (names.zone(unknown) or "allowed")
-    assert names.dates("2024-02-29") is None
-    assert names.dates("2026-12-24..2027-01-02") is None
-    assert "no day" in (names.dates("2026-02-29") or "")
-    assert "ends before it begins" in (names.dates("2027-01-02..2026-12-24") or "")
-    assert names.hours("Mon-Fri 22:00-02:00") is None
-    assert "00:00-24:00" in (names.hours("Mon 09:00-09:00") or "")
-
-
 @pytest.mark.parametrize("text", ["overlays/qa/**", "a.yaml", "d/", "*/x", "**/secret", "..a", "a!"])
 def test_patterns(text: str) -> None:
     """Paths with `*` and `**`."""

@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from promotion.config import names
-from promotion.config.schema import nearest
 from promotion.errors import ConfigError
 from promotion.repository import Git, Repository
 from promotion.sites import cache_folder
+from promotion.spelling import nearest
 
 GUESSES = ("env/{}", "{}", "environments/{}")
 """Where an environment's branch is looked for when it is not named."""
@@ -86,7 +86,7 @@ def _branch(name: str, branch: str | None, there: Collection[str]) -> str:
         if guess in there:
             return guess
     tried = ", ".join(f"`{guess}`" for guess in guesses)
-    missing = f"{name} has no branch {tried}{nearest(branch or name, sorted(there)[:8])}"
+    missing = f"{name} has no branch {tried}{nearest(branch or name, sorted(there), 8)}"
     raise ConfigError(missing, where="--environments", hint=f"name it: --environments {name}=BRANCH,...")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from promotion.config.schema import nearest
 from promotion.errors import ConfigError
+from promotion.spelling import nearest
 
 GLOBAL = ("-c", "--config", "-a", "--application", "--json", "-v", "--verbose", "-q", "--quiet", "--version")
 

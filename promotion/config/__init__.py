@@ -99,7 +99,7 @@ def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, pa
             },
         }
         made.append(Application(named.name, named.place, named.ledger, environments, in_force, duration(heartbeat)))
-    return Pipeline(path, tuple(made), duration(heartbeat))
+    return Pipeline(path, tuple(made))
 
 
 def _sources_first(environments: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from promotion import calendar
 from promotion.config import names
 from promotion.config.document import Steps, plain
-from promotion.config.schema import nearest, schema
+from promotion.config.schema import schema
+from promotion.model import Verify, duration, span
+from promotion.spelling import nearest
 
 NOT_ON_A_ROOT = ("auto", "gates", "verify", "schedule")
 FILLED = ("branch", "engine", "health", "gates")
@@ -161,6 +164,8 @@ def _of_environment(steps: Steps, environment: Mapping[str, Any]) -> Iterator[Fi
             if key in environment:
                 text = "not on a root: nothing is promoted into an environment without `from`"
                 yield Finding((*steps, key), text, at_key=True)
+    else:
+        yield from _of_verification(steps, environment)
     for key in FILLED:
         for below, text in _texts(environment.get(key), (*steps, key)):
             for found in _PLACEHOLDER.finditer(text):
@@ -173,18 +178,44 @@ def _of_environment(steps: Steps, environment: Mapping[str, Any]) -> Iterator[Fi
         yield from _all(names.cron, schedule, (*steps, "schedule"))
     elif schedule:
         yield from _all(names.cron, schedule.get("cron"), (*steps, "schedule", "cron"))
-        yield from _all(names.zone, schedule.get("timezone"), (*steps, "schedule", "timezone"))
+        yield from _all(_reads(calendar.zone), schedule.get("timezone"), (*steps, "schedule", "timezone"))
     for i, gate in enumerate(environment.get("gates") or []):
         if gate and gate.get("type") == "window":
-            yield from _all(names.hours, gate.get("allow"), (*steps, "gates", i, "allow"))
-            yield from _all(names.zone, gate.get("timezone"), (*steps, "gates", i, "timezone"))
-            yield from _all(names.dates, gate.get("except"), (*steps, "gates", i, "except"))
+            yield from _all(_reads(calendar.hours), gate.get("allow"), (*steps, "gates", i, "allow"))
+            yield from _all(_reads(calendar.zone), gate.get("timezone"), (*steps, "gates", i, "timezone"))
+            yield from _all(_reads(calendar.dates), gate.get("except"), (*steps, "gates", i, "except"))
+
+
+def _of_verification(steps: Steps, environment: Mapping[str, Any]) -> Iterator[Finding]:
+    """Spans that leave a verification no time for one of its ends."""
+    verify, dwell = environment.get("verify") or {}, environment.get("dwell", "0s")
+    grace = verify.get("grace", "0s")
+    within = duration(verify["within"]) if "within" in verify else Verify().within
+    if duration(dwell) >= within:
+        text = f"{dwell} is not shorter than `verify.within` ({span(within)}): each promotion would time out"
+        yield Finding((*steps, "dwell"), text)
+    if duration(grace) >= within:
+        text = f"{grace} is not shorter than `within` ({span(within)}): no promotion could fail, only time out"
+        yield Finding((*steps, "verify", "grace"), text)
 
 
 def _all(rule: Callable[[str], str | None], value: Any, steps: Steps) -> Iterator[Finding]:
     for below, text in _texts(value, steps):
         if wrong := rule(text):
             yield Finding(below, wrong)
+
+
+def _reads(read: Callable[[str], object]) -> Callable[[str], str | None]:
+    """A rule from what reads a text or raises ValueError."""
+
+    def rule(text: str) -> str | None:
+        try:
+            read(text)
+        except ValueError as wrong:
+            return plain(str(wrong), 200)
+        return None
+
+    return rule
 
 
 def _texts(value: Any, steps: Steps) -> Iterator[tuple[Steps, str]]:

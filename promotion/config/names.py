@@ -1,4 +1,4 @@
-"""What may be written as a branch, a repository, an address, a pattern, a zone or a schedule; pure, must not ask anybody.
+"""What may be written as a branch, a repository, an address, a pattern or a schedule; pure, must not ask anybody.
 
 Each function returns what is wrong with a text, and what is allowed, or None. Texts that may hold a secret are not
 repeated.
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
-from zoneinfo import ZoneInfo
 
 from promotion.config.document import plain
 
@@ -136,15 +135,6 @@ def pattern(text: str) -> str | None:
     return None
 
 
-def zone(name: str) -> str | None:
-    """A time zone of the IANA database."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # all three occur, by what the name looks like
-        return f"no time zone `{plain(name)}` in the IANA database: write UTC or Europe/Berlin"
-    return None
-
-
 def cron(text: str) -> str | None:
     """Five cron fields that fire at some time."""
     from cronsim import CronSim, CronSimError  # 10 ms, and few files have a schedule
@@ -156,18 +146,3 @@ def cron(text: str) -> str | None:
     except (CronSimError, StopIteration) as exc:
         return f"`{plain(text)}` is no schedule: {str(exc).lower() or 'it never fires'}"
     return None
-
-
-def hours(text: str) -> str | None:
-    """One line of a window's `allow`, whose form is known to be right."""
-    opens, closes = text.rpartition(" ")[2].split("-")
-    return f"`{plain(text)}` opens and closes at once: for the whole day write 00:00-24:00" if opens == closes else None
-
-
-def dates(text: str) -> str | None:
-    """A day, or the first and the last of several, whose form is known to be right."""
-    try:
-        days = [date.fromisoformat(day) for day in text.split("..")]
-    except ValueError:
-        return f"`{plain(text)}` is no day of the calendar"
-    return f"`{plain(text)}` ends before it begins" if days[0] > days[-1] else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from promotion.config.document import Document, Problem, Steps, plain, said
+from promotion.spelling import nearest, similar
 
 _KINDS = {
     "object": "a mapping",
@@ -75,14 +75,8 @@ def _translated(document: Document, steps: Steps, error: ValidationError) -> Ite
 
 def unknown_key(key: str, allowed: Sequence[str]) -> str:
     """What is said of a key that does not exist."""
-    near = difflib.get_close_matches(key, allowed, 1)
-    return f"unknown key; did you mean `{near[0]}`?" if near else f"unknown key; allowed: {', '.join(allowed)}"
-
-
-def nearest(word: str, allowed: Sequence[str]) -> str:
-    """`; did you mean `dev`? (dev, qa)`, or only what there is."""
-    near = difflib.get_close_matches(word, allowed, 1)
-    return (f"; did you mean `{near[0]}`?" if near else "") + (f" ({', '.join(allowed)})" if allowed else "")
+    near = similar(key, allowed)
+    return f"unknown key; did you mean `{near}`?" if near else f"unknown key; allowed: {', '.join(allowed)}"
 
 
 def _missing(key: str, rule: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ repeats is in the same window twice.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -14,11 +13,10 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from promotion.calendar import DAY, DAYS, Rule, dates, hours, zone
 from promotion.gates.contract import Question
 from promotion.model import Verdict, duration, span
 
-DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-DAY = 24 * 60
 FAR = 400
 """How many days ahead an opening is looked for: more than a year, so that every weekday and every season comes."""
 SOON = 14
@@ -50,7 +48,7 @@ def soak(settings: Mapping[str, Any], question: Question) -> Verdict:
 def window(settings: Mapping[str, Any], question: Question) -> Verdict:
     """Passes inside `allow` and outside `except`; waits until the next opening, and blocks when there is none.
 
-    Settings: `allow`, one of what `parse` reads or a list of them; `timezone`, a name of the IANA database, by default
+    Settings: `allow`, one of what `calendar.hours` reads or a list of them; `timezone`, a name of the IANA database, by default
     UTC; `except`, a list of local dates, `2026-12-24` or `2026-12-24..2027-01-02` with both ends included.
     """
     allow = settings["allow"]
@@ -78,70 +76,15 @@ def window(settings: Mapping[str, Any], question: Question) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of `allow`: weekdays (Monday is 0) on which it opens, and minutes of the local day.
-
-    `closes` is at most 1440 (24:00); when it is not after `opens`, it is on the next day.
-    """
-
-    text: str
-    days: frozenset[int]
-    opens: int
-    closes: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Calendar:
     rules: tuple[Rule, ...]
     zone: ZoneInfo
     closed: tuple[tuple[date, date], ...]
 
 
-def parse(allow: str) -> Rule:
-    """Reads `Mon-Fri 09:00-16:00`, `Sat,Mon-Wed 22:00-02:00` or, for every day, `00:00-24:00`.
-
-    Raises ValueError, with what is allowed, on anything else.
-    """
-    found = re.fullmatch(r"(?:(\S+) )?(\d\d):(\d\d)-(\d\d):(\d\d)", allow, re.ASCII)
-    if not found:
-        raise ValueError(f"{allow!r} is not a window: write `Mon-Fri 09:00-16:00` or `00:00-24:00`")
-    hours = [int(found[2]), int(found[4])]
-    opens, closes = hours[0] * 60 + int(found[3]), hours[1] * 60 + int(found[5])
-    if max(int(found[3]), int(found[5])) > 59 or opens >= DAY or closes > DAY:
-        raise ValueError(f"{allow!r}: a time is 00:00 to 23:59, and a window may close at 24:00")
-    if opens == closes:
-        raise ValueError(f"{allow!r} opens and closes at once: for the whole day write 00:00-24:00")
-    return Rule(allow, _weekdays(allow, found[1] or "Mon-Sun"), opens, closes)
-
-
-def _weekdays(allow: str, text: str) -> frozenset[int]:
-    days: set[int] = set()
-    for part in text.split(","):
-        ends = part.split("-")
-        if len(ends) > 2 or not set(ends) <= set(DAYS):
-            raise ValueError(f"{allow!r}: {part!r} is no weekday: {', '.join(DAYS)}, lists Mon,Wed and ranges Sat-Mon")
-        first, last = DAYS.index(ends[0]), DAYS.index(ends[-1])
-        days.update((first + n) % 7 for n in range((last - first) % 7 + 1))
-    return frozenset(days)
-
-
 @lru_cache(maxsize=256)
 def _calendar(allow: tuple[str, ...], timezone: str, closed: tuple[str, ...]) -> _Calendar:
-    try:
-        zone = ZoneInfo(timezone)
-    except (KeyError, OSError, ValueError) as unknown:  # all three occur, by what the name looks like
-        raise ValueError(f"{timezone!r} is not a time zone of the IANA database, such as Europe/Berlin") from unknown
-    return _Calendar(tuple(map(parse, allow)), zone, tuple(map(_dates, closed)))
-
-
-def _dates(text: str) -> tuple[date, date]:
-    try:
-        first, last = map(date.fromisoformat, text.split("..") if ".." in text else (text, text))
-    except ValueError as wrong:
-        raise ValueError(f"{text!r} is not a date: write 2026-12-24 or 2026-12-24..2027-01-02") from wrong
-    if first > last:
-        raise ValueError(f"{text!r} ends before it begins")
-    return first, last
+    return _Calendar(tuple(map(hours, allow)), zone(timezone), tuple(map(dates, closed)))
 
 
 # --- where now is in it --------------------------------------------------------------------------------------------
