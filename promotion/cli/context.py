@@ -18,7 +18,6 @@ from promotion.model import Application, Environment, Pipeline, duration
 from promotion.observe import Site
 from promotion.sites import open_sites
 from promotion.spelling import nearest
-from promotion.spelling import nearest
 
 T = TypeVar("T")
 
