@@ -26,7 +26,7 @@ demo-clean:  ## remove the playground
 	rm -rf .demo
 
 test: lint  ## lint, types, layers and all tests but e2e, with coverage
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --cov --cov-report term
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term
 
 e2e: .venv  ## the slow tests: a Prefect server, a browser, an installation from nothing
 	$(BIN)/python -m pytest -m e2e --timeout 600
