@@ -94,7 +94,6 @@ def test_status_asks_no_check(tmp_path: Path, build: Build) -> None:
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(gate,), auto=False))
     walked(stage, 1)
     stage.change("qa", auto=True)
-    touched.unlink()
     stage.site.probed.clear()
     assert rows(stage)["qa"]["waiting_for"] == "command: is asked when it is promoted"
     assert not touched.exists()
@@ -414,6 +413,57 @@ def test_audit_sees_a_rewound_branch(stage: Stage) -> None:
     lost = stage.tip("qa")
     stage.origin.set("env/qa", stage.origin.log("env/qa")[1].commit)
     assert f"{lost[:7]} is not on the branch of qa: was it rewound?" in problems(stage)
+
+
+def absorb(stage: Stage, of: str, **more: str) -> None:
+    """Somebody writes that qa had a commit of dev already."""
+    release = stage.world().state.of("qa").release
+    assert release is not None
+    data = {"plan_id": "0" * 64, "source": of, "base": release.source, "target": stage.tip("qa"), **more}
+    tamper(stage, [Event("absorbed", "shop", "qa", stage.now, "mallory", data)])
+
+
+def test_audit_sees_what_was_absorbed_and_never_healthy(stage: Stage) -> None:
+    """It would be left out of every later promotion: S1, and the content is not there."""
+    walked(stage)
+    source = stage.commit("dev", {"web": "3\n"})
+    absorb(stage, source)
+    assert problems(stage) == [
+        f"{source[:7]} was never observed in dev when it was absorbed by qa",
+        f"{stage.tip('qa')[:7]} is not what the entry table says at web",
+    ]
+
+
+def test_audit_of_what_was_absorbed_looks_at_the_targets_own_branch(stage: Stage) -> None:
+    """A target that has the content, and is not qa's."""
+    walked(stage)
+    stage.change("qa", auto=False)
+    source = stage.commit("dev", {"web": "3\n"})
+    stage.round()
+    absorb(stage, source, target=source)
+    assert problems(stage) == [f"{source[:7]} is not on the branch of qa: was it rewound?"]
+
+
+@pytest.mark.parametrize("key", ["target", "source", "base"])
+def test_audit_of_what_was_absorbed_survives_what_is_gone(stage: Stage, key: str) -> None:
+    """Each of the three commits that the record names."""
+    walked(stage)
+    source = stage.commit("dev", {"web": "3\n"})
+    absorb(stage, source, **{key: "f" * 40})
+    assert [p for p in problems(stage) if "fffffff is not in the repository any more" in p]
+
+
+def test_audit_of_what_was_absorbed_rightly_is_clean(stage: Stage) -> None:
+    """A person was faster by hand; also while the target holds that commit."""
+    walked(stage)
+    stage.change("qa", auto=False)
+    source = stage.commit("dev", {"web": "3\n"})
+    stage.round()
+    hold(stage.site, stage.env("qa"), source, "by hand only")
+    stage.commit("qa", {"web": "3\n"})
+    stage.round()
+    assert "absorbed qa" in stage.events()
+    assert problems(stage) == []
 
 
 @pytest.mark.parametrize("key", ["Plan", "Source", "Attempt"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from promotion import answers, ledger
 from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event, fold
-from promotion.model import Commit, Environment, Health, short
+from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
 from promotion.plan import View
 from promotion.report.origins import is_ours
@@ -73,8 +73,8 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
         environment = event.environment
         if event.application != replay.state.application:
             problems.append(f"record of application {event.application!r}")
-        if event.event == "promoted":
-            problems += _promotion(replay, event)
+        if event.event in JUDGED:
+            problems += JUDGED[event.event](replay, event)
         replay.state = fold(replay.state, event)
     except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as exc:
         problems.append(f"record is not readable: {exc}")
@@ -99,31 +99,54 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
         yield f"{short(commit)} is recorded twice"
     replay.commits.add(commit)
     yield from _source(replay, event)
+    if any(hold.commit == source for hold in replay.state.of(name).holds):
+        yield f"{short(source)} was held for {name} when it was promoted there"
     if not replay.site.repository.find(commit):
         yield f"{short(commit)} is not in the repository any more"
         return
     made = replay.site.repository.objects.commit(commit)
     yield from _shape(replay, event, made)
-    if commit not in replay.branches.get(name, {}):
-        if name in replay.branches:
-            yield f"{short(commit)} is not on the branch of {name}: was it rewound?"
-    elif made.parents == (target, source) and made.tree == data["tree"]:
-        yield from _content(replay, event)
+    lost = list(_lost(replay, name, commit))
+    yield from lost
+    if name in replay.branches and not lost and made.parents == (target, source) and made.tree == data["tree"]:
+        yield from _content(replay, event, commit)
+
+
+def _absorption(replay: _Replay, event: Event) -> Iterator[str]:
+    """What does not hold about one change that the target is said to have had already."""
+    target, name = event.data["target"], event.environment or ""
+    yield from _source(replay, event)
+    if not replay.site.repository.find(target):
+        yield f"{short(target)} is not in the repository any more"
+        return
+    yield from _lost(replay, name, target)
+    if replay.site.repository.find(event.data["source"]):
+        yield from _content(replay, event, target)
+    else:
+        yield f"{short(event.data['source'])} is not in the repository any more"
+
+
+JUDGED: Mapping[str, Callable[[_Replay, Event], Iterator[str]]] = {"promoted": _promotion, "absorbed": _absorption}
+"""The events that say that a change entered an environment."""
+
+
+def _lost(replay: _Replay, name: str, commit: str) -> Iterator[str]:
+    if name in replay.branches and commit not in replay.branches[name]:
+        yield f"{short(commit)} is not on the branch of {name}: was it rewound?"
 
 
 def _source(replay: _Replay, event: Event) -> Iterator[str]:
-    """S1: the exact commit was healthy, and not held, in its source when it was promoted; B is what the target stood for."""
+    """S1: the exact commit was healthy, and not held, in its source at the time; B is what the target stood for."""
+    into = "promoted to" if event.event == "promoted" else "absorbed by"
     source, base, name = event.data["source"], event.data["base"], event.environment or ""
     environment = _environment(replay.state, name)
     origin = replay.state.of(environment.source or "")
     fact = origin.facts.get(source)
     if fact is None or fact.health is not Health.HEALTHY:
         word = fact.health.value if fact else "never observed"
-        yield f"{short(source)} was {word} in {environment.source} when it was promoted to {name}"
+        yield f"{short(source)} was {word} in {environment.source} when it was {into} {name}"
     if any(hold.commit == source for hold in origin.holds):
-        yield f"{short(source)} was held in {environment.source} when it was promoted to {name}"
-    if any(hold.commit == source for hold in replay.state.of(name).holds):
-        yield f"{short(source)} was held for {name} when it was promoted there"
+        yield f"{short(source)} was held in {environment.source} when it was {into} {name}"
     release = replay.state.of(name).release
     if release is not None and release.source != base:
         yield f"the base was {short(base)}, and {name} stood for {short(release.source)}"
@@ -149,8 +172,8 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
         yield f"{who} says another {', '.join(f'Promotion-{key}' for key in wrong)} than its record"
 
 
-def _content(replay: _Replay, event: Event) -> Iterator[str]:
-    """S9 and S10: every path of M is what the entry table says, recomputed under the configuration then in force."""
+def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
+    """S9 and S10: every path of M, or of the tip that had it all already, is what the entry table says, recomputed under the configuration then in force."""
     site, data = replay.site, event.data
     environment = _environment(replay.state, event.environment or "")
     view = View(
@@ -168,10 +191,10 @@ def _content(replay: _Replay, event: Event) -> Iterator[str]:
     if not site.repository.find(data["base"]):
         yield f"the base {short(data['base'])} is not in the repository any more"
         return
-    wrong = answers.unexplained(site, view, data["source"], data["tree"])
+    wrong = answers.unexplained(site, view, data["source"], site.repository.objects.commit(commit).tree)
     if wrong:
-        paths = ", ".join(path.decode("utf-8", "backslashreplace") for path in wrong[:5])
-        yield f"{short(data['commit'])} is not what the entry table says at {paths}"
+        paths = ", ".join(shown(path) for path in wrong[:5])
+        yield f"{short(commit)} is not what the entry table says at {paths}"
 
 
 def _environment(state: State, name: str) -> Environment:
