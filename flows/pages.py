@@ -88,7 +88,7 @@ def _landing(plan: Data) -> list[str]:
     source, target = escape(plan["source"]["environment"]), escape(plan["environment"])
     changes, kept = plan["changes"], plan["kept"]
     if plan["conflicts"]:
-        return [f"**Both sides changed:** {', '.join(code(path) for path in plan['conflicts'][:ROWS])}"]
+        return [f"**Both sides changed:** {', '.join(code(side['path']) for side in plan['conflicts'][:ROWS])}"]
     if not changes:
         return []
     files = f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"

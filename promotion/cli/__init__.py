@@ -101,6 +101,8 @@ for _name, _verb, _panel, _example in VERBS:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if "--json" in words[1:]:  # where people type it, too
+        words = ["--json", *(word for word in words if word != "--json")]
     as_json, verbose = "--json" in words, bool({"-v", "--verbose"} & set(words))
     try:
         status = typer.main.get_command(app).main(words, prog_name="promotion", standalone_mode=False)

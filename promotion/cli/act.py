@@ -82,7 +82,9 @@ def _next(result: Result, *, dry_run: bool) -> Iterator[str]:
     elif result.outcome == "promoted" and result.verification == "pending" and result.plan:
         within = span(result.plan.view.environment.verify.within)
         yield f"  next    deployed and verified within {within}:  promotion status {result.environment}"
-    elif result.outcome in ("waiting", "refused", "conflict"):
+    elif result.outcome == "conflict":
+        yield f"  next    promotion plan {result.environment} --diff   shows both sides, and how to resolve it"
+    elif result.outcome in ("waiting", "refused"):
         yield f"  next    promotion plan {result.environment}"
 
 

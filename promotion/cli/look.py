@@ -23,6 +23,7 @@ from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile import judged
 from promotion.reconcile.draft import news
+from promotion.report.conflicts import entries
 from promotion.sites import utc_now
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,8 @@ def plan(
 
 def _difference(site: Site, made: Plan) -> list[str]:
     """The target's tip against the plan's tree, as a unified diff."""
+    if made.merged is not None and made.merged.conflicts:
+        return _both_sides(site, made)
     if made.merged is None or made.merged.tree is None:
         return []
     objects = site.repository.objects
@@ -154,6 +157,16 @@ def _difference(site: Site, made: Plan) -> list[str]:
         if len(lines) > DIFF_LINES:
             return [*lines[:DIFF_LINES], f"... {len(changed)} files in all; the rest is not shown"]
     return lines
+
+
+def _both_sides(site: Site, made: Plan) -> list[str]:
+    """What the target and what the source made of each path in conflict, against the base that both started from."""
+    lines: list[str] = []
+    for path in made.merged.conflicts if made.merged else ():
+        base, *both = (_content(site, entry) for entry in entries(site, made, path))
+        for name, content in zip((made.view.environment.name, made.view.environment.source or ""), both, strict=True):
+            lines += render.difference(model.shown(path), base, content, ("base", name))
+    return lines[:DIFF_LINES]
 
 
 def _content(site: Site, entry: Entry | None) -> bytes | None:

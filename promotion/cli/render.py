@@ -117,17 +117,19 @@ def plan(data: Data) -> Iterator[str]:
     identity = f"   plan {data['plan_id'][:8]}" if data["plan_id"] else ""
     yield f"{hop(data['application'], data['environment'], source)}{origin}   {word}{identity}"
     if data["commits"]:
-        yield f"  {_authors(data['commits'])}; {_files(data['changes'])}   --diff shows them"
+        files = data["conflicts"] or data["changes"]
+        yield f"  {_authors(data)}; {_files(files)}   --diff shows {'both sides' if data['conflicts'] else 'them'}"
         for commit in data["commits"][:NAMED]:
             yield f"    {short(commit['commit'])}  {commit['subject'][:80]} ({commit['author']})"
     if data["tree"]:
         yield f"  lands   {_lands(data)}"
-    for path in data["conflicts"]:
-        yield f"  both    {path}"
+    for side in data["conflicts"]:
+        mine, theirs = (_side(side[end]) for end in ("target", "source"))
+        yield f"  both    {side['path']}: {data['environment']} {mine} · {source['environment']} {theirs}"
     width = max((len(v["gate"]) for v in data["verdicts"]), default=0)
     for verdict in data["verdicts"]:
         yield f"  {verdict['verdict']:<5} {verdict['gate']:<{width}}  {verdict['reason']}"
-    if not data["verdicts"] or data["verdict"] == "conflict":
+    if not data["verdicts"]:
         yield f"  {data['reason']}"
     if data["verdict"] in ("pass", "wait", "block") and not data["absorbs"]:
         yield f"  then    {data['then']}"
@@ -135,14 +137,21 @@ def plan(data: Data) -> Iterator[str]:
         yield f"  over    {short(passed['commit'])} {passed['reason']}"
     if len(data["passed_over"]) > NAMED:
         yield f"  over    {len(data['passed_over']) - NAMED} more"
+    for number, step in enumerate(data["resolution"]):
+        yield f"  {'resolve' if not number else '       '} {step}"
     if data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
         pinned = f" --plan {data['plan_id'][:8]}" if data["plan_id"] else ""
         yield f"  next    promotion promote {data['environment']}{pinned}"
 
 
-def _authors(commits: Sequence[Data]) -> str:
-    counted = Counter(c["author"] for c in commits).most_common()
-    many = f"{len(commits)} commit{'s' if len(commits) != 1 else ''}"
+def _side(last: Data | None) -> str:
+    return f'{short(last["commit"])} "{last["subject"][:60]}" ({last["author"]})' if last else "changed it"
+
+
+def _authors(data: Data) -> str:
+    """How many commits, and by whom those are that are listed."""
+    counted = Counter(c["author"] for c in data["commits"]).most_common()
+    many = f"{data['commit_count']} commit{'s' if data['commit_count'] != 1 else ''}"
     return f"{many} by {', '.join(f'{name} ({count})' for name, count in counted[:NAMED])}"
 
 
@@ -165,14 +174,15 @@ def _lands(data: Data) -> str:
     return " · ".join(parts) or "nothing but protected files"
 
 
-def difference(path: str, old: bytes | None, new: bytes | None) -> Iterator[str]:
+def difference(path: str, old: bytes | None, new: bytes | None, sides: tuple[str, str] = ("a", "b")) -> Iterator[str]:
     """A unified diff of one file; what is no text is only named."""
-    names = (f"a/{path}" if old is not None else "/dev/null", f"b/{path}" if new is not None else "/dev/null")
+    before = f"{sides[0]}/{path}" if old is not None else "/dev/null"
+    after = f"{sides[1]}/{path}" if new is not None else "/dev/null"
     if b"\0" in (old or b"") + (new or b""):
-        yield f"binary files {names[0]} and {names[1]} differ"
+        yield f"binary files {before} and {after} differ"
         return
     left, right = ((data or b"").decode("utf-8", "backslashreplace").splitlines() for data in (old, new))
-    yield from difflib.unified_diff(left, right, *names, lineterm="")
+    yield from difflib.unified_diff(left, right, before, after, lineterm="")
 
 
 # --- what happened ---------------------------------------------------------------------------------------------------

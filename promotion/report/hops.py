@@ -9,8 +9,12 @@ from promotion.events import Event
 from promotion.model import Commit, Verdict, iso, shown, span
 from promotion.observe import Site
 from promotion.plan import Change, Plan
+from promotion.report import conflicts
 from promotion.report.origins import origin, origins
 from promotion.state import State
+
+COMMITS = 200
+"""How many commits of a plan are listed; all are counted."""
 
 
 class Outcome(Protocol):
@@ -35,7 +39,7 @@ class Outcome(Protocol):
 
 
 def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
-    """The object of `plan --json`. `commits` are the root's own. Without the ledger's `state`, what the plan knows of it."""
+    """The object of `plan --json`. `commits` are the root's own, the newest of all `commit_count`. Without the ledger's `state`, what the plan knows of it."""
     view, merged = plan.view, plan.merged
     source = view.application.environment(view.environment.source or "")
     known = state or State(
@@ -60,10 +64,12 @@ def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
         "tree": merged.tree if merged else None,
         "identical": bool(merged and merged.identical),
         "absorbs": bool(merged and merged.absorbed),
-        "commits": [_commit(c) for c in commits],
+        "commits": [_commit(c) for c in commits[:COMMITS]],
+        "commit_count": len(commits),
         "changes": _changes(merged.changes if merged else ()),
         "kept": _changes(merged.kept if merged else ()),
-        "conflicts": [shown(path) for path in merged.conflicts] if merged else [],
+        "conflicts": conflicts.sides(site, plan) if plan.verdict == "conflict" else [],
+        "resolution": conflicts.resolution(plan) if plan.verdict == "conflict" else [],
         "verdicts": [_verdict(v) for v in plan.verdicts],
         "passed_over": [{"commit": p.commit, "verdict": p.verdict, "reason": p.reason} for p in plan.passed_over],
         "then": _then(plan),
