@@ -13,9 +13,10 @@ import pytest
 
 from promotion import ledger, report
 from promotion.events import Event
-from promotion.model import Spec, instant
+from promotion.model import Commit, Spec, instant
 from promotion.reconcile import hold, promote
 from promotion.repository import Update
+from promotion.repository.objects import Objects
 from tests.support.git import File
 from tests.support.stage import SICK, Stage, environment
 
@@ -188,6 +189,63 @@ def test_where_of_what_was_absorbed(tmp_path: Path, build: Build) -> None:
     stage.round()
     place = places(stage, commit)["qa"]
     assert (place["in"], place["as"], place["since"]) == (True, stage.tip("qa"), None)
+
+
+def history(stage: Stage, length: int) -> list[str]:
+    """Makes dev's history longer by so many commits; all of its commits, oldest first."""
+    base = stage.tip("dev")
+    lines = [f"reset refs/heads/env/dev\nfrom {base}\n\n"]
+    for number in range(length):
+        person = f"dave <dave@example.com> {1_790_000_000 + number} +0000"
+        lines.append(f"commit refs/heads/env/dev\ncommitter {person}\ndata 1\n-\n")
+    stage.origin.git("fast-import", "--quiet", "--force", input="".join(lines))
+    return [c.commit for c in stage.origin.log("env/dev")][::-1]
+
+
+def test_where_reads_no_more_of_a_history_than_it_needs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest of 300 commits that only dev has; a commit in the middle is found all the same."""
+    commits = history(stage, 300)
+    world, read = stage.world(), list[str]()
+    commit = Objects.commit
+
+    def counted(objects: Objects, oid: str) -> Commit:
+        read.append(oid)
+        return commit(objects, oid)
+
+    monkeypatch.setattr(Objects, "commit", counted)
+    found = {p["environment"]: p["in"] for p in report.where(stage.site, world, commits[-1])["environments"]}
+    assert found == {"dev": True, "qa": False, "prod": False}
+    assert len(set(read)) < 250  # a plan looks at 200
+    place = report.where(stage.site, world, commits[100])["environments"][0]
+    assert (place["in"], place["as"]) == (True, commits[100])
+
+
+def test_where_of_what_was_merged_in(stage: Stage) -> None:
+    """A commit of a side branch is there since the merge, deep in the history."""
+    base = stage.tip("dev")
+    side = stage.origin.commit("side", {"web": "2\n"}, onto=base)
+    merge = stage.origin.commit("env/dev", {"web": "2\n"}, merges=[side])
+    history(stage, 20)
+    stage.world()
+    place = places(stage, side)["dev"]
+    assert (place["in"], place["as"]) == (True, merge)
+
+
+def test_where_of_a_hotfix_is_what_it_was_made_on(stage: Stage) -> None:
+    """A commit by hand in qa stands for what was there before it."""
+    commit = walked(stage)
+    hotfix = stage.commit("qa", {"hotfix": "1\n"})
+    stage.commit("qa", {"hotfix": "2\n"})
+    assert report.where(stage.site, stage.world(), hotfix)["origin"] == commit
+
+
+def test_plan_lists_the_newest_commits_and_counts_all(stage: Stage) -> None:
+    """200 of 300."""
+    stage.round()
+    commits = history(stage, 300)
+    plan = report.plan(stage.site, stage.plan("qa"))
+    assert plan["commit_count"] == 300
+    assert [c["commit"] for c in plan["commits"]] == commits[:-201:-1]
 
 
 # --- audit ----------------------------------------------------------------------------------------------------------

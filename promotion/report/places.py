@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from promotion.errors import PromotionError
 from promotion.model import Commit, Environment, iso
 from promotion.observe import Site, World
-from promotion.report.origins import origin
+from promotion.report.origins import is_ours, origin
 from promotion.report.standing import quick
 
 
@@ -28,11 +29,32 @@ def where(site: Site, world: World, commit: str) -> dict[str, Any]:
 
 def _change(site: Site, world: World, commit: str) -> str:
     """The root's commit that this one stands for, when it is on the branch of an environment that takes commits."""
-    for environment in site.application.environments:
-        chain = site.repository.first_parents(world.tip(environment))
-        if any(made.oid == commit for made in chain):
-            return origin(site, world.state, environment, commit) or commit
-    return commit
+    app, repository = site.application, site.repository
+    targets = [e for e in app.environments if e.source]
+    made = repository.objects.commit(commit)
+    homes = [e for e in targets if is_ours(made, app.name, e.name)]
+    if not homes:
+        roots = [world.tip(e) for e in app.environments if not e.source]
+        if any(repository.is_ancestor(commit, tip) for tip in roots):
+            return commit
+        homes = [e for e in targets if _is_on(site, world.tip(e), commit)]
+    return next((origin(site, world.state, e, commit) or commit for e in homes), commit)
+
+
+def _is_on(site: Site, tip: str, commit: str) -> bool:
+    """Whether a commit is in a branch's first-parent history; what cannot have it any more is not read."""
+    return any(made.oid == commit for made in _having(site, tip, commit))
+
+
+def _having(site: Site, tip: str, change: str) -> Iterator[Commit]:
+    """The commits of a branch, newest first, at least down to the oldest one that has a change; not many more than twice those."""
+    for number, made in enumerate(site.repository.first_parents(tip)):
+        # Having it is monotonic along first parents: asked after 1, 2, 4, 8 ... commits.
+        if number & (number - 1) == 0 and not site.repository.is_ancestor(change, made.oid):
+            return
+        yield made
+        if made.oid == change:
+            return
 
 
 def _place(
@@ -66,9 +88,9 @@ def has(site: Site, world: World, environment: Environment, change: str) -> bool
 def _arrived(site: Site, world: World, environment: Environment, change: str) -> Commit | None:
     """The oldest commit of the branch that has the change; None when none has: it was absorbed."""
     found: Commit | None = None
-    chain = list(site.repository.first_parents(world.tip(environment)))
+    chain = list(_having(site, world.tip(environment), change))
     low, high = 0, len(chain)
-    while low < high:  # having it is monotonic along first parents
+    while low < high:
         middle = (low + high) // 2
         made = chain[middle]
         if made.oid == change or site.repository.is_ancestor(change, made.oid):
