@@ -471,3 +471,13 @@ def test_sync_deploys_what_is_named(auto: Shop) -> None:
     (auto.folder / "deployed/dev/current/web").write_text("by hand\n")
     assert "by hand" in auto("sync", "dev").err
     assert (auto.folder / "deployed/dev/current/web").read_text() == "2\n"
+
+
+def test_sync_goes_on_with_the_others_when_one_cannot_be_deployed(auto: Shop) -> None:
+    """What people have to mend is on stderr; that it cannot be observed either is the worse exit status."""
+    auto.set("qa", engine={"type": "directory", "path": str(auto.file)})
+    auto.push("dev", {"web": "2\n"})
+    said = auto("sync", "dev", "qa")
+    assert (auto.folder / "deployed/dev/current/web").read_text() == "2\n"
+    assert said.err.splitlines()[0] == f"{auto.file}: file exists"
+    assert said.status == 75
