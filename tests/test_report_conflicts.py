@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from promotion import report
 from promotion.report.conflicts import entries, resolution, sides
 from tests.support.stage import Stage
 
@@ -43,3 +44,20 @@ def test_following_the_advice_lands_the_change(stage: Stage) -> None:
     stage.commit("dev", {"list": text("qa and dev\n")}, message="feature, again")
     assert [hop.outcome for hop in stage.round().hops if hop.environment == "qa"] == ["promoted"]
     assert stage.origin.show("env/qa", "list") == text("qa and dev\n")
+
+
+def test_a_hold_that_is_fixed_is_said_to_be(stage: Stage) -> None:
+    """The held change is there, then it is not any more, by the branch's own next release."""
+    from promotion.reconcile import hold
+
+    stage.round()
+    commit = stage.commit("qa", {"web": "bad\n"})
+    hold(stage.site, stage.env("qa"), commit, "bad")
+
+    def holds() -> list[bool]:
+        rows = report.status(stage.site, stage.world(), {})["environments"]
+        return [hold["fixed"] for row in rows if row["environment"] == "qa" for hold in row["holds"]]
+
+    assert holds() == [False]
+    stage.commit("qa", {"web": "good\n"})
+    assert holds() == [True]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import observe, reconcile
+from promotion import observe, reconcile, report
 from promotion.cli.context import Call, One, call_of, commit_of, place_of, sites_of
 from promotion.cli.output import answer
 from promotion.errors import ConfigError
@@ -51,14 +51,20 @@ def adopt(
     with place_of(call, environment) as (site, target):
         before = observe.survey(site).state.of(target.name).release
         event = reconcile.adopt(site, target, site.repository.resolve(source.lower()) if source else None)
+        rows = report.status(site, observe.survey(site), {})["environments"]
+        row = next(row for row in rows if row["environment"] == target.name)
     stands_for = f"stands for {target.source} {short(event.data['source'])}"
     said = f"{event.application}: {target.name} {short(event.data['commit'])} {stands_for}"
+    if row["drift"]:
+        said += (
+            f"\n! {row['drift']} files differ from it, and stay as they are here: {', '.join(row['drift_paths'][:5])}"
+        )
     stood_for = short(before.source) if before else "COMMIT"
     return _recorded(call, event, said, f"promotion adopt {target.name} --source {stood_for}")
 
 
 def _recorded(call: Call, event: Event, said: str, undo: str) -> int:
-    answer(call, {"recorded": event.to_json(), "undo": undo}, [said, f"  undo    {undo}"])
+    answer(call, {"recorded": event.to_json(), "undo": undo}, [*said.splitlines(), f"  undo    {undo}"])
     return 0
 
 

@@ -90,7 +90,7 @@ def _hints(e: Data) -> Iterator[str]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
     if watched and watched["state"] in ("failed", "timed-out") and watched["commit"] not in held:
         yield f"verification of {short(watched['commit'])} {watched['state']}"
-    for hold in e["holds"]:
+    for hold in (hold for hold in e["holds"] if not hold["fixed"]):
         undo = f"promotion lift {e['environment']} {short(hold['commit'])}"
         yield f"holds {short(hold['commit'])}: {hold['reason']} ({hold['by']})     {undo}"
     if e["drift"]:

@@ -13,7 +13,7 @@ from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.report.origins import origin
-from promotion.state import EnvironmentState, Release, State
+from promotion.state import EnvironmentState, Hold, Release, State
 
 PATHS = 20
 """How many drifted paths are named; all are counted."""
@@ -87,10 +87,18 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
         else None,
         **_next(plan),
         "frozen": None,
-        "holds": [{"commit": h.commit, "reason": h.reason, "by": h.by, "at": iso(h.at)} for h in state.holds],
+        "holds": [_hold(site, hold, tip) for hold in state.holds],
         "drift": len(drift),
         "drift_paths": [shown(path) for path in drift[:PATHS]],
     }
+
+
+def _hold(site: Site, hold: Hold, tip: str) -> dict[str, Any]:
+    """`fixed`: the held change came in here, and what is here now is not it any more."""
+    objects = site.repository.objects
+    there = merge.contains(hold.entries, lambda path: objects.look(objects.commit(tip).tree, path))
+    fixed = not there and objects.has(hold.commit) and site.repository.is_ancestor(hold.commit, tip)
+    return {"commit": hold.commit, "reason": hold.reason, "by": hold.by, "at": iso(hold.at), "fixed": fixed}
 
 
 def _observed(world: World, environment: Environment, state: EnvironmentState) -> dict[str, Any]:
