@@ -130,7 +130,8 @@ class Loop:
             return Turn(errors=(exc,), status=exc.exit_status, raised=exc)
         except Exception as exc:
             log.debug("%s", name, exc_info=exc)
-            return Turn(errors=(as_bug(exc, name),), status=as_bug(exc).exit_status, raised=exc)
+            said = as_bug(exc, name)
+            return Turn(errors=(said,), status=said.exit_status, raised=exc)
         finally:
             site.repository.close()  # many applications would keep many processes
         errors = (*done.errors, *(TemporaryError(why) for why in done.world.unread.values()))
