@@ -132,6 +132,8 @@ def one_round(loop: Loop) -> None:
         log.exception("%s: a bug ended this round; the next one goes on", loop.site.application.name)
     else:
         loop.said.pop("round", None)
+    finally:
+        loop.site.repository.close()
 
 
 def _round(loop: Loop) -> None:

@@ -230,7 +230,7 @@ def _table(site: Site, view: View, commit: str) -> merge.Table:
     triples = merge.pending(table)
     if not triples:
         return table
-    results = site.repository.merge_files(list(triples.values()), view.now)
+    results = site.repository.merge_files(list(triples.values()))
     return merge.settle(table, dict(zip(triples, results, strict=True)))
 
 

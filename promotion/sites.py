@@ -26,19 +26,25 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 def open_site(application: Application, environ: Mapping[str, str], clock: Callable[[], datetime] = utc_now) -> Site:
     """The caller closes `site.repository`. Whoever acts is PROMOTION_USER, else Git's author."""
-    cache = cache_folder(environ)
-    git = Git(environ, cache)
+    return _site(application, environ, Git(environ, cache_folder(environ)), clock)
+
+
+def _site(application: Application, environ: Mapping[str, str], git: Git, clock: Callable[[], datetime]) -> Site:
     by = environ.get("PROMOTION_USER") or git.people[0].email
-    return Site(application, Repository(application.repository, git, cache), clock, by)
+    return Site(application, Repository(application.repository, git, cache_folder(environ)), clock, by)
 
 
 @contextmanager
 def open_sites(
     pipeline: Pipeline, environ: Mapping[str, str], only: Callable[[Application], bool] = lambda _: True
 ) -> Iterator[list[Site]]:
-    """Sites of all applications that `only` takes; their repositories are closed at the end."""
+    """Sites of all applications that `only` takes; their repositories are closed at the end.
+
+    A repository may be closed before, and opens itself again: many at once would be many processes.
+    """
+    git = Git(environ, cache_folder(environ))
     with ExitStack() as stack:
-        sites = [open_site(a, environ) for a in pipeline.applications if only(a)]
+        sites = [_site(a, environ, git, utc_now) for a in pipeline.applications if only(a)]
         for site in sites:
             stack.enter_context(site.repository)
         yield sites

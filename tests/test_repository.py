@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import shutil
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Entry
-from promotion.repository import Git, Repository, Update, process
+from promotion.repository import Git, Repository, Update, cache, process, store
 from promotion.repository.formats import format_tree, parse_commit, parse_tree
 from promotion.repository.objects import EMPTY_TREE
 from promotion.repository.process import clean, failure, gist
@@ -415,3 +416,143 @@ def test_revisions_are_resolved_by_unique_prefix(origin: Origin, repository: Rep
     for bad in ("HEAD", "--help", "env/dev", "0000000", tip[:3], origin.tree(tip)["README.md"][1]):
         with pytest.raises(ConfigError):
             repository.resolve(bad)
+
+
+# --- what a review found -----------------------------------------------------------------------------------------
+
+
+def test_the_same_content_merge_leaves_the_same_objects(repository: Repository) -> None:
+    """Rounds that wait with a content merge write nothing new: its commits know no time of their own."""
+    repository.refresh([DEV])
+    made = [Entry(0o100644, repository.objects.write_blob(text)) for text in (b"1\n2\n", b"1\n2\n3\n", b"0\n1\n2\n")]
+    assert None not in repository.merge_files([(made[0], made[1], made[2])])
+    listed = repository._git.run(repository.path, "cat-file", "--batch-all-objects", "--batch-check", "--unordered")
+    lines = [line.split() for line in listed.output.decode().splitlines()]
+    commits = [repository.objects.commit(oid) for oid, kind, _ in lines if kind == "commit"]
+    assert [c.at.timestamp() for c in commits if c.message == "content merge"] == [0, 0, 0]
+
+
+def test_words_of_the_remote_do_not_break_the_clone(origin: Origin, tmp_path: Path) -> None:
+    """A hook or a host may say "missing" and "corrupt": 2 with its text, and the clone stays."""
+    said = "remote: access denied: the token is missing the scope, your packfile is corrupt; permission denied"
+    good = Git(os.environ, tmp_path / "cache")
+    with Repository(str(origin.path), good, tmp_path / "cache") as repository:
+        repository.refresh([DEV])
+        path, made = repository.path, repository.path.stat().st_ino
+    for url_text in ("", "fatal: the token is missing the scope"):
+        git = fake_git(tmp_path / "bin", f'echo "{said}" >&2; echo "{url_text}" >&2; exit 128')
+        with (
+            Repository(str(origin.path), git, tmp_path / "cache") as repository,
+            pytest.raises(ConfigError, match="no permission"),
+        ):
+            repository.refresh([DEV])
+        assert path.stat().st_ino == made
+
+
+def test_an_object_that_fsck_refuses_is_the_remotes_fault(origin: Origin, repository: Repository) -> None:
+    """2 with its id; a new clone would not change it."""
+    repository.refresh([DEV])
+    made = repository.path.stat().st_ino
+    raw = f"tree {EMPTY_TREE}\nparent {origin.tip('env/dev')}\nauthor A<a@example.com> 1 +0000\n"
+    raw += "committer A <a@example.com> 1 +0000\n\nodd\n"
+    origin.git("hash-object", "-t", "tree", "-w", "--stdin")
+    odd = origin.git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", input=raw).strip()
+    origin.set("env/dev", odd)
+    with pytest.raises(ConfigError, match=f"{odd}: missingSpaceBeforeEmail"):
+        repository.refresh([DEV])
+    assert repository.path.stat().st_ino == made
+
+
+def test_a_lock_that_nobody_lets_go_of_is_temporary(
+    origin: Origin, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S15: 75 that names the lock, after a deadline."""
+    monkeypatch.setattr(cache, "LOCK_SECONDS", 0.1)
+    repository.refresh([DEV])
+    origin.commit("env/dev", {"a": "1\n"})
+    file = repository.path.with_suffix(".lock")
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TemporaryError) as told:
+            repository.refresh([DEV])
+    assert told.value.where == str(file)
+    assert repository.refresh([DEV])[DEV] == origin.tip("env/dev")
+
+
+@pytest.mark.parametrize("room", [0, 1, 3, 5])
+def test_too_few_descriptors_are_temporary(origin: Origin, repository: Repository, room: int) -> None:
+    """75 and a clone that is left as it was, wherever in a refresh they run out."""
+    repository.refresh([DEV])
+    repository.close()
+    origin.commit("env/dev", {"a": "1\n"})
+    made, (soft, hard) = repository.path.stat().st_ino, resource.getrlimit(resource.RLIMIT_NOFILE)
+    probe = os.open(os.devnull, os.O_RDONLY)
+    os.close(probe)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (probe + room, hard))
+    try:
+        with pytest.raises(TemporaryError):
+            repository.refresh([DEV])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert repository.path.stat().st_ino == made
+    assert repository.refresh([DEV])[DEV] == origin.tip("env/dev")
+
+
+def test_copies_of_the_configuration_go_when_nobody_uses_them(tmp_path: Path) -> None:
+    """They may hold a token. One that a long-lived process still needs is written again."""
+    kept = tmp_path / "gitconfig-used-today"
+    kept.touch()
+    old = tmp_path / "gitconfig-old"
+    old.touch()
+    os.utime(old, (1, 1))
+    git = Git(os.environ, tmp_path)
+    own = Path(git.environment["GIT_CONFIG_GLOBAL"])
+    assert (kept.exists(), old.exists(), own.exists()) == (True, False, True)
+    os.utime(own, (1, 1))
+    assert git.environment
+    assert own.stat().st_mtime > 1
+    own.unlink()
+    assert git.environment
+    assert own.exists()
+
+
+def test_whether_an_object_is_there_is_asked_without_reading_it(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a blob of any size nor a tree that is larger than what is read into memory."""
+    repository.refresh([DEV])
+    big = repository.objects.write_blob(b"x" * (1 << 20))
+    monkeypatch.setattr(store, "CAP", 100)
+    monkeypatch.setattr(store.Store, "_exactly", lambda *_: pytest.fail("read"))
+    assert repository.objects.has(big)
+
+
+def test_trees_and_commits_that_are_too_large_are_refused(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S15: a clear line, the clone stays, and the next object is read."""
+    tip = repository.refresh([DEV])[DEV] or ""
+    entry = Entry(0o100644, repository.objects.write_blob(b"x" * 1000))
+    large = repository.objects.write_tree(EMPTY_TREE, {b"%d" % n: entry for n in range(50)})
+    monkeypatch.setattr(store, "CAP", 1000)
+    with pytest.raises(ConfigError, match=f"tree {large}"):
+        repository.objects.tree(large)
+    assert repository.objects.commit(tip).oid == tip
+    assert repository.objects.blob(entry.oid) == b"x" * 1000
+
+
+@pytest.mark.parametrize("question", ["is_ancestor", "merge_bases", "between", "prefetch_tree"])
+def test_a_clone_that_lost_its_objects_answers_nothing(
+    origin: Origin, repository: Repository, tmp_path: Path, question: str
+) -> None:
+    """75, never "no" or an empty list; what nobody has is in no history."""
+    origin.commit("env/dev", {"a": "1\n"})
+    snapshot = repository.refresh([DEV, QA])
+    old, new = snapshot[QA] or "", snapshot[DEV] or ""
+    tree = repository.objects.commit(new).tree
+    assert not repository.is_ancestor("1" * 40, new)
+    repository.close()
+    truncated(repository.path)
+    origin.path.rename(tmp_path / "away")  # else git fetches what it lacks, as of any partial clone
+    with pytest.raises(TemporaryError, match="lacks"):
+        getattr(repository, question)(*([tree] if question == "prefetch_tree" else [old, new]))

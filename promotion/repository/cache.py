@@ -5,16 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
-from promotion.errors import ConfigError
+from promotion.errors import ConfigError, TemporaryError
 from promotion.repository.process import Git, gist, on_disk
 
 LOOSE, PACKS = 6700, 50
 """How many loose objects and packs are too many, as Git's own gc.auto has it."""
 TIDY_SECONDS = 600
+LOCK_SECONDS = 600
+"""How long another process may take: a fetch of everything, at most."""
 
 
 def make(git: Git, path: Path, url: str) -> bool:
@@ -67,13 +71,25 @@ def tidy(git: Git, path: Path) -> None:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """One process at a time changes a clone's refs and packs, whoever shares it."""
+    """One process at a time changes a clone's refs and packs, whoever shares it. Raises TemporaryError when none lets go."""
     with on_disk(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = path.with_suffix(".lock").open("w")
     with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while not _locked(file):
+            if time.monotonic() > deadline:
+                raise TemporaryError("another process has not let go of this lock in time", where=file.name)
+            time.sleep(0.02)
         yield
+
+
+def _locked(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _url_line(url: str) -> str:
@@ -82,19 +98,12 @@ def _url_line(url: str) -> str:
 
 
 def _config(url: str) -> str:
-    lines = [
-        *(
-            "[extensions]",
-            "\tpartialClone = origin",
-            "[core]",
-            "\trepositoryFormatVersion = 1",
-            "\tlogAllRefUpdates = false",
-        ),
-        *('[remote "origin"]', _url_line(url).rstrip("\n"), "\tpromisor = true", "\tpartialCloneFilter = blob:none"),
-    ]
+    text = (
+        "[extensions]\n\tpartialClone = origin\n[core]\n\trepositoryFormatVersion = 1\n\tlogAllRefUpdates = false\n"
+        f'[remote "origin"]\n{_url_line(url)}\tpromisor = true\n\tpartialCloneFilter = blob:none\n'
+    )
     if "://" not in url or url.startswith("file://"):
         # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.
-        lines.append(
-            '\tuploadpack = "git -c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true upload-pack"'
-        )
-    return "\n".join(lines) + "\n"
+        options = "-c uploadpack.allowFilter=true -c uploadpack.allowAnySHA1InWant=true"
+        text += f'\tuploadpack = "git {options} upload-pack"\n'
+    return text

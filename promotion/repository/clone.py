@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,6 +25,11 @@ GROWTH = "blob:limit=1m"
 where a changed tree names old blobs that the clone lacks ("did not receive expected object", seen with 2.39)."""
 REMOTE_SECONDS = 60
 TRANSFER_SECONDS = 600
+OWN_FAULT = re.compile(
+    r"corrupt|bad object|unable to read|loose object|packfile|bad tree|missing (blob|tree|commit)|reference broken"
+)
+"""What git says of a broken clone."""
+FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,19 +153,8 @@ class Repository:
             for chosen, filters in ((first, "blob:none"), ([r for r in refs if r not in first], GROWTH)):
                 if not chosen:
                     continue
-                answer = self._git.run(
-                    self.path,
-                    *(
-                        "fetch",
-                        "--quiet",
-                        f"--filter={filters}",
-                        "--no-tags",
-                        "--no-write-fetch-head",
-                        "--no-auto-maintenance",
-                    ),
-                    *("origin", *(f"+{ref}:{ref}" for ref in chosen)),
-                    seconds=TRANSFER_SECONDS,
-                )
+                args = [*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)]
+                answer = self._git.run(self.path, *args, seconds=TRANSFER_SECONDS)
                 if answer.status:
                     self._check(answer.said)
                     raise failure(answer.said, self.url)
@@ -183,13 +177,13 @@ class Repository:
             self.prefetch([oid])
         return self.objects.blob(oid)
 
-    def merge_files(self, triples: Sequence[tuple[Entry, Entry, Entry]], at: datetime) -> list[Entry | None]:
+    def merge_files(self, triples: Sequence[tuple[Entry, Entry, Entry]]) -> list[Entry | None]:
         """Content merges of (base, target, source) files, all in one `merge-tree`; None where they conflict.
 
         Each triple is a file `0`, `1`, ... of three small trees, so no path, rename or attribute can have a say.
         """
         self.prefetch([e.oid for triple in triples for e in triple if not self.objects.has(e.oid)])
-        sides: list[str] = []
+        sides, at = list[str](), datetime.fromtimestamp(0, UTC)  # the same objects each time: rounds leave no new ones
         for side in range(3):
             tree = self.objects.write_tree(EMPTY_TREE, {b"%d" % n: triple[side] for n, triple in enumerate(triples)})
             sides.append(self.objects.write_commit(tree, sides[:1], "content merge", self._git.people, at))
@@ -209,15 +203,10 @@ class Repository:
         with cache.lock(self.path):
             answer = self._git.run(
                 self.path,
-                *(
-                    "fetch",
-                    "--quiet",
-                    "--no-tags",
-                    "--no-write-fetch-head",
-                    "--no-auto-maintenance",
-                    "--filter=blob:none",
-                ),
-                *("--stdin", "origin"),
+                *FETCH,
+                "--filter=blob:none",
+                "--stdin",
+                "origin",
                 stdin="".join(f"{oid}\n" for oid in oids).encode(),
                 seconds=TRANSFER_SECONDS,
                 config=[("fetch.negotiationAlgorithm", "noop")],
@@ -229,6 +218,8 @@ class Repository:
         """Makes sure that every blob below a tree is in the clone."""
         args = ("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
         answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
+        if answer.status:
+            raise self._lacks(f"tree {tree[:12]}")
         self.prefetch([line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")])
 
     def content(self, commit: str) -> Content:
@@ -253,15 +244,26 @@ class Repository:
             oid = commit.parents[0] if commit.parents else None
 
     def is_ancestor(self, old: str, new: str) -> bool:
-        return self._git.run(self.path, "merge-base", "--is-ancestor", old, new).status == 0
+        """Whether `old` is in the history of `new`, which the clone must have."""
+        answer = self._git.run(self.path, "merge-base", "--is-ancestor", old, new)
+        if answer.status not in (0, 1) and (self.objects.has(old) or not self.objects.has(new)):
+            raise self._lacks(f"the history of {new[:12]}")
+        return answer.status == 0  # histories are fetched whole: what the clone has not is in none of them
 
     def merge_bases(self, one: str, two: str) -> list[str]:
-        return self._git.run(self.path, "merge-base", "--all", one, two).output.decode("ascii").split()
+        """The best common ancestors; none when the histories are unrelated."""
+        answer = self._git.run(self.path, "merge-base", "--all", one, two)
+        if answer.status not in (0, 1):
+            raise self._lacks(f"the history of {one[:12]} or {two[:12]}")
+        return answer.output.decode("ascii").split()
 
     def between(self, old: str | None, new: str, *, merges: bool = False) -> list[Commit]:
         """The commits that are in `new` and not in `old`, newest first; without `merges` those are left out."""
         args = ["rev-list", *([] if merges else ["--no-merges"]), "--topo-order", new, *([f"^{old}"] if old else [])]
-        return [self.objects.commit(oid) for oid in self._git.run(self.path, *args).output.decode("ascii").split()]
+        answer = self._git.run(self.path, *args)
+        if answer.status:
+            raise self._lacks(f"the history of {new[:12]}")
+        return [self.objects.commit(oid) for oid in answer.output.decode("ascii").split()]
 
     def resolve(self, revision: str) -> str:
         """The commit that a unique prefix or full id names. Raises ConfigError when there is none, or more than one."""
@@ -292,10 +294,11 @@ class Repository:
         """Raises _BrokenClone when the fault is the clone's own and not the remote's.
 
         Git names the clone's path for most of them, a lock too: whoever changes a clone holds ours, so it is a dead one's.
+        What the remote says, and an object of its own that fsck refuses, no new clone would change.
         """
-        own = r"corrupt|bad object|unable to read|loose object|packfile|bad tree|missing|reference broken"
-        if str(self.path) in said or re.search(own, said):
-            raise _BrokenClone(gist(said, 120))
+        ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
+        if "fsck error" not in ours and (str(self.path) in ours or OWN_FAULT.search(ours)):
+            raise _BrokenClone(gist(ours, 120))
 
     def _ensure(self) -> None:
         if cache.make(self._git, self.path, self.url):

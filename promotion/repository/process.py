@@ -13,6 +13,7 @@ import re
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 OLDEST = (2, 38)
 """merge-tree --write-tree came with 2.38."""
 LOCAL_SECONDS = 60
+UNUSED_SECONDS = 24 * 3600
 CAP = 64 << 20
 """Bytes of output that one git command may print."""
 
@@ -82,13 +84,19 @@ class Git:
                 kept[key] = (*kept.get(key, ()), value)
         return kept
 
-    @cached_property
+    @property
     def environment(self) -> Mapping[str, str]:
         """The environment of every git process that works on a repository."""
+        with on_disk(self._cache):
+            self._write_config()  # again, when somebody cleaned up meanwhile
+        return self._settings
+
+    @cached_property
+    def _settings(self) -> Mapping[str, str]:
         self._check_version()
         return self._environ | {
             # A file and not -c: a path remote's own upload-pack reads safe.directory nowhere else.
-            "GIT_CONFIG_GLOBAL": str(self._own_config()),
+            "GIT_CONFIG_GLOBAL": str(self._own_config),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
@@ -130,36 +138,35 @@ class Git:
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             raise ConfigError(f"{said or 'git'} is too old; Promotion needs git {OLDEST[0]}.{OLDEST[1]} or newer")
 
-    def _own_config(self) -> Path:
-        with on_disk(self._cache):
-            return self._write_config()
+    @cached_property
+    def _own_text(self) -> str:
+        return "".join(_config_line(key, value) for key, values in self.kept.items() for value in values)
 
-    def _write_config(self) -> Path:
-        text = "".join(_config_line(key, value) for key, values in self.kept.items() for value in values)
-        path = self._cache / f"gitconfig-{sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft = path.with_name(f"{path.name}.{os.getpid()}")
-            draft.touch(mode=0o600)
-            draft.write_text(text, encoding="utf-8", errors="surrogateescape")
-            draft.rename(path)
-        return path
+    @cached_property
+    def _own_config(self) -> Path:
+        return self._cache / f"gitconfig-{sha256(self._own_text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+
+    def _write_config(self) -> None:
+        """Marks our copy of the configuration as in use, or writes it; those that nobody uses go: they may hold a token."""
+        path = self._own_config
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(path)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        draft.touch(mode=0o600)
+        draft.write_text(self._own_text, encoding="utf-8", errors="surrogateescape")
+        draft.rename(path)
+        for other in self._cache.glob("gitconfig-*"):
+            with contextlib.suppress(FileNotFoundError):
+                if other.stat().st_mtime < path.stat().st_mtime - UNUSED_SECONDS:
+                    other.unlink()
 
     def _start(
         self, args: Sequence[str], environment: Mapping[str, str], stdin: bytes = b"", seconds: float = LOCAL_SECONDS
     ) -> Answer:
         began = time.monotonic()
-        try:
-            process = subprocess.Popen(
-                ["git", *args],
-                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=dict(environment),
-                start_new_session=True,  # Ctrl-C ends us between two steps, never git in the middle of one
-            )
-        except FileNotFoundError as exc:
-            raise ConfigError("git is not installed, or not on PATH") from exc
+        process = spawn(args, environment, subprocess.PIPE if stdin else subprocess.DEVNULL, subprocess.PIPE)
         with process:
             try:
                 output, said = _talk(process, stdin, began + seconds)
@@ -174,21 +181,46 @@ class Git:
         return Answer(process.returncode, output, clean(said.decode("utf-8", "replace")))
 
 
+def spawn(args: Sequence[str], environment: Mapping[str, str], stdin: int, stderr: int) -> subprocess.Popen[bytes]:
+    """Starts git. Raises ConfigError where it cannot be run, TemporaryError where the machine has no room for it now."""
+    try:
+        return subprocess.Popen(
+            ["git", *args],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=dict(environment),
+            start_new_session=True,  # Ctrl-C ends us between two steps, never git in the middle of one
+        )
+    except FileNotFoundError as exc:
+        raise ConfigError("git is not installed, or not on PATH") from exc
+    except OSError as exc:
+        error = TemporaryError if passing(exc) else ConfigError
+        raise error(f"git cannot be started: {(exc.strerror or str(exc)).lower()}") from exc
+
+
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
+
+
+def passing(exc: OSError) -> bool:
+    """Whether the machine is short of something, or failing: nobody's set-up is wrong."""
+    return exc.errno in _PASSING
+
+
 @contextlib.contextmanager
 def on_disk(path: Path) -> Iterator[None]:
     """Translates what a disk says of a cache: TemporaryError when it is full or failing, else ConfigError."""
     try:
         yield
     except OSError as exc:
-        passing = exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-        error = TemporaryError if passing else ConfigError
+        error = TemporaryError if passing(exc) else ConfigError
         raise error(f"the cache cannot be written: {(exc.strerror or str(exc)).lower()}", where=str(path)) from exc
 
 
 def _talk(process: subprocess.Popen[bytes], stdin: bytes, deadline: float) -> tuple[bytes, bytes]:
     """Feeds and drains a process until it closes both its outputs."""
     got: dict[int, bytearray] = {}
-    with selectors.DefaultSelector() as selector:
+    with selectors.PollSelector() as selector:  # needs no descriptor of its own
         for stream in (process.stdout, process.stderr):
             assert stream is not None
             got[stream.fileno()] = bytearray()
@@ -266,6 +298,7 @@ def gist(said: str, cap: int = 400) -> str:
 
 
 _PERMANENT = (
+    ("fsck error", "has an object that Git takes for broken, and that must be mended there"),
     ("does not appear to be a git repository", "is not a Git repository"),
     ("repository not found", "there is no such repository"),
     ("does not exist", "there is no such repository"),

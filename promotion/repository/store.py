@@ -1,4 +1,4 @@
-"""One long-lived `git cat-file --batch` for reading objects, and loose objects written in place; no process per object."""
+"""One long-lived `git cat-file --batch-command` for reading objects, and loose objects written in place; no process per object."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from gitdb import IStream, LooseObjectDB  # type: ignore[import-untyped]
 
-from promotion.errors import TemporaryError
-from promotion.repository.process import LOCAL_SECONDS, Git, on_disk
+from promotion.errors import ConfigError, TemporaryError
+from promotion.repository.process import CAP, LOCAL_SECONDS, Git, on_disk, spawn
 
 # A missing object is an answer here, never a reason to go to the network: that is prefetch's job.
 OFFLINE = (
@@ -38,32 +38,40 @@ class Store:
         self._buffer = b""
 
     def read(self, oid: str, kind: str) -> bytes:
-        """The object's content. Raises MissingError, and ValueError when it is of another kind."""
-        found, data = self._ask(oid)
-        if found != kind:
-            raise ValueError(f"{oid} is a {found}, not a {kind}")
-        return data
+        """The object's content. Raises MissingError, ValueError when it is of another kind, ConfigError when too large."""
+        found, size, deadline = self._ask("contents", oid)
+        if found != kind or (kind != "blob" and size > CAP):
+            self.close()  # unread: it may be larger than memory
+            if found != kind:
+                raise ValueError(f"{oid} is a {found}, not a {kind}")
+            raise ConfigError(f"{kind} {oid} has {size >> 20} MiB; Promotion reads at most {CAP >> 20} MiB")
+        assert self._process is not None
+        try:
+            return self._exactly(self._process, size + 1, deadline)[:-1]
+        except (OSError, EOFError) as exc:  # a corrupt object ends the process
+            self.close()
+            raise MissingError(oid) from exc
 
-    def _ask(self, oid: str) -> tuple[str, bytes]:
+    def _ask(self, command: str, oid: str) -> tuple[str, int, float]:
+        """Kind and size of an object, and until when git may take for the rest."""
         process = self._process or self._open()
         deadline = time.monotonic() + LOCAL_SECONDS
         assert process.stdin is not None
         try:
-            process.stdin.write(oid.encode("ascii") + b"\n")
+            process.stdin.write(f"{command} {oid}\n".encode("ascii"))
             process.stdin.flush()
             header = self._line(process, deadline).split(b" ")
-            if header[-1] == b"missing":
-                raise MissingError(oid)
-            data = self._exactly(process, int(header[2]) + 1, deadline)[:-1]
-        except (OSError, EOFError) as exc:  # a corrupt object ends the process
+        except (OSError, EOFError) as exc:
             self.close()
             raise MissingError(oid) from exc
-        return header[1].decode("ascii"), data
+        if header[-1] == b"missing":
+            raise MissingError(oid)
+        return header[1].decode("ascii"), int(header[2]), deadline
 
     def has(self, oid: str) -> bool:
-        """Whether the object is there, whatever it is. Reads it: only for few or small ones."""
+        """Whether the object is there, whatever it is."""
         try:
-            self._ask(oid)
+            self._ask("info", oid)
         except MissingError:
             return False
         return True
@@ -82,14 +90,8 @@ class Store:
             self._buffer = b""
 
     def _open(self) -> subprocess.Popen[bytes]:
-        self._process = subprocess.Popen(
-            ["git", *self._git.options(self._path, OFFLINE), "cat-file", "--batch"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=dict(self._git.environment),
-            start_new_session=True,
-        )
+        args = [*self._git.options(self._path, OFFLINE), "cat-file", "--batch-command"]
+        self._process = spawn(args, self._git.environment, subprocess.PIPE, subprocess.DEVNULL)
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes], deadline: float) -> bytes:
@@ -111,7 +113,7 @@ class Store:
 
     def _more(self, process: subprocess.Popen[bytes], deadline: float) -> None:
         assert process.stdout is not None
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):
                 self.close()
