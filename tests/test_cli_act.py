@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promotion.cli.context import Call, sites_of
 from promotion.cli.output import Repeats, set_up_log
-from promotion.cli.rounds import worst
+from promotion.cli.rounds import Loop, worst
 from promotion.errors import ContendedError
 from promotion.observe import Site
 from promotion.reconcile import Round, reconcile
@@ -481,3 +484,20 @@ def test_sync_goes_on_with_the_others_when_one_cannot_be_deployed(auto: Shop) ->
     assert (auto.folder / "deployed/dev/current/web").read_text() == "2\n"
     assert said.err.splitlines()[0] == f"{auto.file}: file exists"
     assert said.status == 75
+
+
+def test_a_tick_lets_one_hop_through(tmp_path: Path) -> None:
+    """The first round after a tick attempts it, the next ones do not until the next tick."""
+    shop = Shop(tmp_path, qa={"schedule": "0 * * * *"})
+    shop.round()
+    call = Call(shop.file, None, json=True, quiet=True, verbose=False, environ=os.environ)
+    with sites_of(call) as found:
+        loop = Loop(call, found, sync=True, dry_run=False, scheduled=True)
+        landed = []
+        for number in range(4):
+            shop.push("dev", {"web": f"{number}\n"})
+            if number == 1:
+                loop.ticks["shop"].started -= timedelta(hours=1)
+            turn = loop._turn(*found[0])
+            landed.append([hop["environment"] for hop in turn.hops if hop["environment"] == "qa"])
+    assert landed == [[], ["qa"], [], []]

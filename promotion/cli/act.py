@@ -16,7 +16,7 @@ from promotion import observe as observation
 from promotion import reconcile, report
 from promotion.cli import render
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
-from promotion.cli.output import answer, complain, failed
+from promotion.cli.output import answer, complain, failed, note
 from promotion.cli.progress import Progress
 from promotion.cli.rounds import Loop, worst
 from promotion.cli.stopping import stopping
@@ -84,8 +84,17 @@ def _next(result: Result, *, dry_run: bool) -> Iterator[str]:
         yield f"  next    deployed and verified within {within}:  promotion status {result.environment}"
     elif result.outcome == "conflict":
         yield f"  next    promotion plan {result.environment} --diff   shows both sides, and how to resolve it"
+    elif result.outcome == "waiting" and _unseen(result):
+        source = result.plan.view.environment.source if result.plan else ""
+        yield f"  next    promotion sync {source}, if nothing else deploys it; then promotion observe {source}"
     elif result.outcome in ("waiting", "refused"):
         yield f"  next    promotion plan {result.environment}"
+
+
+def _unseen(result: Result) -> bool:
+    """Whether it waits because nobody looked at the candidate in its source yet."""
+    plan = result.plan
+    return plan is not None and plan.commit is not None and plan.commit not in plan.view.source_state.facts
 
 
 def _patiently(
@@ -172,6 +181,8 @@ def run(
         loop = Loop(call, found, sync=sync, dry_run=dry_run, scheduled=between is not None)
         if between is None:
             return loop.once()
+        names = ", ".join(site.application.name for site, _ in found)
+        note(call, f"{names}: rounds every {span(between)}; Ctrl-C ends them between two steps")
         return loop.until(stop, between.total_seconds())
 
 

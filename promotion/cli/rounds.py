@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from promotion import report
@@ -124,6 +125,7 @@ class Loop:
         names = [e.name for e in environments]
         try:
             done = reconcile(site, names, due=due, sync=self.sync, dry_run=self.dry_run)
+            self.ticks[name].used(done.plans)
             lines = tuple(_lines(done, time.monotonic() - began))
             waits = tuple(self._waits(site, done))
         except PromotionError as exc:
@@ -156,11 +158,12 @@ class Loop:
             printed(json.dumps({"hops": [hop for turn in turns for hop in turn.hops]}))
             return
         lines = [line for turn in turns for about, line in turn.lines if not about or repeats.is_news(about)]
+        now = f"{datetime.now():%H:%M:%S}"
         if lines:
-            answer(self.call, {}, lines)
+            answer(self.call, {}, [line if line.startswith(" ") else f"{now}  {line}" for line in lines])
         for line in (line for turn in turns for line in turn.waits):
             if repeats.is_news(line):
-                note(self.call, line)
+                note(self.call, f"{now}  {line}")
 
 
 def _lines(done: Round, seconds: float) -> Iterator[tuple[str, str]]:
