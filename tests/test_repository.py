@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import resource
 import shutil
@@ -17,15 +18,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Entry
 from promotion.repository import Git, Repository, Update, cache, process, store
 from promotion.repository.formats import format_tree, parse_commit, parse_tree
 from promotion.repository.objects import EMPTY_TREE
 from promotion.repository.process import clean, failure, gist
+from promotion.sites import open_sites
 from tests.support.git import Origin
 
 DEV, QA, LEDGER = "refs/heads/env/dev", "refs/heads/env/qa", "refs/heads/promotion/shop"
+ENVIRONMENT = "  - {name: dev, branch: env/dev, health: none, engine: {type: directory, path: '{application}'}}\n"
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -552,7 +556,29 @@ def test_a_clone_that_lost_its_objects_answers_nothing(
     tree = repository.objects.commit(new).tree
     assert not repository.is_ancestor("1" * 40, new)
     repository.close()
-    truncated(repository.path)
+    for path in (repository.path / "objects" / "pack").iterdir():
+        path.unlink()
     origin.path.rename(tmp_path / "away")  # else git fetches what it lacks, as of any partial clone
     with pytest.raises(TemporaryError, match="lacks"):
         getattr(repository, question)(*([tree] if question == "prefetch_tree" else [old, new]))
+
+
+def test_many_applications_ask_git_for_its_settings_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And a closed repository has no process left, but opens itself again: a fleet must not run out of descriptors."""
+    file = tmp_path / "environments.yaml"
+    made = [Origin.create(tmp_path / f"app{n}.git").path for n in range(3)]
+    applications = "".join(f"  - {{repository: {path}}}\n" for path in made)
+    file.write_text(f"version: 1\napplications:\n{applications}environments:\n{ENVIRONMENT}")
+    caplog.set_level(logging.DEBUG, "promotion.repository.process")
+    with open_sites(load(file), {**os.environ, "PROMOTION_CACHE": str(tmp_path / "cache")}) as sites:
+        open_before = len([*Path("/proc/self/fd").iterdir()])
+        for site in sites:
+            tip = site.repository.refresh([DEV])[DEV] or ""
+            assert site.repository.objects.commit(tip).oid == tip
+            site.repository.close()
+            assert len([*Path("/proc/self/fd").iterdir()]) == open_before
+            assert site.repository.objects.commit(tip).oid == tip
+            site.repository.close()
+    ran = [record.getMessage() for record in caplog.records]
+    assert sum("git version" in line for line in ran) == 1
+    assert sum("config --list" in line for line in ran) == 1
