@@ -294,10 +294,10 @@ class Repository:
         """Raises _BrokenClone when the fault is the clone's own and not the remote's.
 
         Git names the clone's path for most of them, a lock too: whoever changes a clone holds ours, so it is a dead one's.
-        What the remote says, and an object of its own that fsck refuses, no new clone would change.
+        What the remote itself says is no sign of it.
         """
         ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
-        if "fsck error" not in ours and (str(self.path) in ours or OWN_FAULT.search(ours)):
+        if str(self.path) in ours or OWN_FAULT.search(ours):
             raise _BrokenClone(gist(ours, 120))
 
     def _ensure(self) -> None:
