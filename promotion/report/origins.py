@@ -20,8 +20,10 @@ def origin(site: Site, state: State, environment: Environment, commit: str) -> s
 def source_of(site: Site, state: State, environment: Environment, commit: str) -> str | None:
     """The commit of the source environment that a commit of this environment's branch stands for.
 
-    A commit made by hand stands for what the nearest release before it stands for.
+    A commit made by hand stands for what the nearest release before it stands for. None where history was reset away.
     """
+    if not site.repository.find(commit):
+        return None
     release = state.of(environment.name).release
     for number, made in enumerate(site.repository.first_parents(commit)):
         if release is not None and made.oid == release.commit:
@@ -31,7 +33,8 @@ def source_of(site: Site, state: State, environment: Environment, commit: str) -
         if number == DEPTH:
             break
     # It is older than all that we know: it stands for what it has in common with the source.
-    common = site.repository.merge_bases(commit, release.source) if release else []
+    known = release is not None and site.repository.find(release.source)
+    common = site.repository.merge_bases(commit, release.source) if release and known else []
     return common[0] if len(common) == 1 else None
 
 
@@ -45,4 +48,6 @@ def is_ours(commit: Commit, application: str, environment: str) -> bool:
 def origins(site: Site, state: State, environment: Environment, base: str, commit: str) -> list[Commit]:
     """The root's commits, newest first and without merges, that `commit` has and `base` has not; both are of one branch."""
     old, new = (origin(site, state, environment, oid) for oid in (base, commit))
-    return site.repository.between(old, new) if new else []
+    if new is None or old is None or not (site.repository.find(old) and site.repository.find(new)):
+        return []
+    return site.repository.between(old, new)

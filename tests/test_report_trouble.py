@@ -1,4 +1,4 @@
-"""A conflict's report: both sides, and advice that works when it is followed (S11)."""
+"""Reports when something is wrong: conflicts, with advice that works when it is followed (S11), holds, history that is gone."""
 
 from __future__ import annotations
 
@@ -61,3 +61,25 @@ def test_a_hold_that_is_fixed_is_said_to_be(stage: Stage) -> None:
     assert holds() == [False]
     stage.commit("qa", {"web": "good\n"})
     assert holds() == [True]
+
+
+def test_everything_reset_away_is_still_shown(stage: Stage) -> None:
+    """Branches set back by force, the server's garbage collected, the clone made again: every verb that looks has an answer."""
+    first = {name: stage.tip(name) for name in ("dev", "qa", "prod")}
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    for _ in range(3):
+        stage.round()
+    for name, commit in first.items():
+        stage.origin.set(f"env/{name}", commit)
+    newest = stage.commit("dev", {"web": "3\n"})
+    stage.origin.git("reflog", "expire", "--expire=now", "--all")
+    stage.origin.git("gc", "--quiet", "--prune=now")
+    stage.site = stage.open("new")
+    rows = report.status(stage.site, stage.world())["environments"]
+    assert [row["tip"] for row in rows] == [newest, first["qa"], first["prod"]]
+    assert all("promotion adopt" in str(row["hint"]) for row in rows[1:])
+    assert report.where(stage.site, stage.world(), newest)
+    assert report.audit(stage.site, stage.world())
+    done = stage.round()
+    assert (done.hops, len(done.errors)) == ((), 2)
