@@ -45,3 +45,13 @@ def test_readme_is_short_and_its_links_lead_somewhere() -> None:
         folder = ROOT if name == "README.md" else ROOT / "docs"
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (folder / link).exists(), f"{name}: {link}"
+
+
+def test_every_test_that_safety_names_exists() -> None:
+    """`test_x` is a module or a function, `test_x_*` a family of functions."""
+    tests = {path.stem: path.read_text("utf-8") for path in ROOT.glob("tests/**/test_*.py")}
+    named = set(re.findall(r"`(test_\w+)(\*?)`", DOCS["safety.md"]))
+    assert len(named) > 20
+    for name, star in named:
+        found = name in tests or any(re.search(rf"def {name}{'' if star else '[(]'}", text) for text in tests.values())
+        assert found, name
