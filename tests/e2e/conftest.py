@@ -86,9 +86,19 @@ class Server:
         return False
 
     def ask(self, path: str, **question: Any) -> Any:
-        answer = httpx.post(f"{self.url}/api/{path}", json=question, timeout=30)
+        for pause in (0.2, 0.5, 1, 2, 0):
+            answer = httpx.post(f"{self.url}/api/{path}", json=question, timeout=30)
+            if answer.status_code < 500:
+                break
+            time.sleep(pause)  # SQLite says "database is locked" to one of several at once
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+    def registered(self) -> tuple[str, str]:
+        """Whose the deployment `promote` is, by the file it is for, and when it was registered last."""
+        answer = httpx.get(f"{self.url}/api/deployments/name/promote/promote", timeout=30)
+        found = answer.json() if answer.is_success else {}
+        return found.get("parameters", {}).get("config", ""), found.get("updated", "")
 
     def runs(self, application: str, environment: str | None = None) -> list[dict[str, Any]]:
         """The runs of one application that were not merely scheduled ahead, newest first."""
@@ -149,6 +159,7 @@ def serve(server: Server, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     def start(shop: Hosted, *options: str) -> Serving:
         argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, "serve", "--every", "1s", *options]
         log = tmp_path / f"serve{len(started)}.log"
+        _, before = server.registered()
         with log.open("wb") as file:
             process = subprocess.Popen(
                 argv, env=server.environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
@@ -156,6 +167,12 @@ def serve(server: Server, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
         started.append(Serving(server, shop, process, log))
         until(lambda: started[-1].said("serving promote/promote") or process.poll() is not None)
         assert process.poll() is None
+
+        def known() -> bool:  # an earlier test's, or an earlier start's, is there already
+            config, updated = server.registered()
+            return config == shop.config and updated != before
+
+        until(known)
         return started[-1]
 
     yield start
