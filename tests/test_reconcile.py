@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from promotion.model import Spec, Verify
 from promotion.reconcile import promote
@@ -301,3 +303,35 @@ def test_heartbeats_end_when_nothing_soaks(tmp_path: Path, build: Build) -> None
         stage.wait(minutes=11)
         stage.round()
     assert len(stage.events()) == before
+
+
+def test_a_yes_that_a_plan_got_is_asked_again_before_it_lands(tmp_path: Path, build: Build) -> None:
+    """Somebody looked at the plan, then the gate changed its mind: promote asks anew."""
+    folder, open_ = tmp_path / "stage", tmp_path / "open"
+    gate = Spec("command", {"command": ["test", "-e", str(open_)]})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", auto=False, gates=(gate,)))
+    open_.touch()
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    assert stage.plan("qa", by_hand=True).verdict == "pass"
+    open_.unlink()
+    assert promote(stage.site, stage.env("qa")).outcome == "refused"
+
+
+def test_a_commit_with_other_parents_than_planned_never_lands(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S5: the old tip first, the candidate second; a right tree alone is not enough."""
+    stage.change("qa", auto=False)
+    stage.round()
+    tip = stage.tip("qa")
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    write = stage.site.repository.commit_tree
+
+    def orphan(tree: str, parents: list[str], message: str, at: datetime) -> str:
+        return write(tree, parents[:1] if len(parents) > 1 else parents, message, at)
+
+    monkeypatch.setattr(stage.site.repository, "commit_tree", orphan)
+    with pytest.raises(AssertionError, match="parent"):
+        promote(stage.site, stage.env("qa"))
+    assert stage.tip("qa") == tip
