@@ -73,6 +73,11 @@ class Environment:
     """Empty means `health: none`, which is never healthy (S3)."""
     gates: tuple[Spec, ...] = ()
     protect: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    """Environments that must have the candidate, verified and healthy, before this one may get it."""
+    strategy: Literal["merge", "mirror"] = "merge"
+    history: Literal["merge", "linear"] = "merge"
+    """Whether the candidate is a parent of the commit that lands."""
     verify: Verify = field(default_factory=Verify)
     dwell: timedelta = timedelta(0)
     schedule: Schedule | None = None
@@ -86,7 +91,7 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """What is promoted as a unit: here, one environment repository."""
+    """What is promoted as a unit: one environment repository, or some paths of one."""
 
     name: str
     repository: str
@@ -98,6 +103,13 @@ class Application:
     in_force: Mapping[str, Any] = field(default_factory=dict)
     """The part of the file that decides, as one JSON document: what a `configured` event records (S14)."""
     heartbeat: timedelta = timedelta(minutes=10)
+    paths: tuple[str, ...] = ()
+    """The scope: files and directories, the latter without a `/` at their end; empty means the whole repository."""
+
+    @property
+    def roots(self) -> tuple[bytes, ...]:
+        """The scope as Git's paths."""
+        return tuple(path.encode() for path in self.paths)
 
     def environment(self, name: str) -> Environment:
         return next(e for e in self.environments if e.name == name)
