@@ -10,6 +10,9 @@ PromotionError
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 class PromotionError(Exception):
     """What a user is told: `message` says what is wrong, `where` names the place, `hint` the next command to type."""
@@ -68,3 +71,33 @@ class ContendedError(TemporaryError):
     """Somebody else was faster each time this was decided."""
 
     kind = "contended"
+
+
+KINDS = (PromotionError, ConfigError, RefusedError, ConflictError, TemporaryError, ContendedError)
+
+
+def as_data(exc: PromotionError) -> dict[str, Any]:
+    """The object of an error in JSON."""
+    data: dict[str, Any] = {"kind": exc.kind, "where": exc.where, "message": exc.message, "hint": exc.hint}
+    if isinstance(exc, ConfigError) and exc.problems:
+        data["problems"] = list(exc.problems)
+    return data
+
+
+def of_data(data: Mapping[str, Any]) -> PromotionError:
+    """The error that an object in JSON is about; one of a kind that is not known is a bug's."""
+    told: dict[str, Any] = {"where": data["where"], "hint": data["hint"]}
+    if data["kind"] == ConfigError.kind:
+        return ConfigError(data["message"], problems=tuple(data.get("problems", ())), **told)
+    kind = next((c for c in KINDS if c.kind == data["kind"]), PromotionError)
+    error = kind(data["message"], **told)
+    error.kind = data["kind"]
+    return error
+
+
+def as_bug(exc: Exception, where: str | None = None) -> PromotionError:
+    """Any other exception as what a user is told of it."""
+    text = f"promotion has a bug: {type(exc).__name__}: {exc}"
+    said = PromotionError(text, where=where, hint="the same with -v shows where")
+    said.kind = "bug"
+    return said

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -24,13 +22,9 @@ from promotion.errors import ConfigError, ContendedError, PromotionError, Tempor
 from promotion.model import Environment, short, span
 from promotion.observe import Site, World
 from promotion.reconcile import Result
-from promotion.state import Verification
 
 log = logging.getLogger(__name__)
 
-PENDING = 3
-"""The exit status of what still waits: for a gate, or for its verification."""
-FAILED = 6
 SECOND = timedelta(seconds=1)
 
 Every = Annotated[str | None, typer.Option("--every", metavar="30s", help="Go on, with so long between two rounds.")]
@@ -62,106 +56,30 @@ def promote(
             if patience is None or dry_run:
                 result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
             else:
-                with Progress(call) as progress:
-                    result = _patiently(site, target, patience, stop, progress, options)
+                result = _patiently(call, site, target, patience, stop, options)
         except ContendedError as exc:
-            names = (site.application.name, target.name)
-            result = Result("contended", *names, exc.message, status=exc.exit_status, hint="try again")
+            result = reconcile.contended(site, target, exc)
     data = report.result(result)
-    lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *_next(result, dry_run=dry_run)]
+    lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *report.advice(result, dry_run=dry_run)]
     answer(call, data, lines)
     return result.status
 
 
-def _next(result: Result, *, dry_run: bool) -> Iterator[str]:
-    """What to type next, or what happens by itself."""
-    if dry_run:
-        yield "  next    nothing was written: this was a dry run"
-    elif result.hint:
-        yield f"  next    {result.hint}"
-    elif result.outcome == "promoted" and result.verification == "pending" and result.plan:
-        within = span(result.plan.view.environment.verify.within)
-        yield f"  next    deployed and verified within {within}:  promotion status {result.environment}"
-    elif result.outcome == "conflict":
-        yield f"  next    promotion plan {result.environment} --diff   shows both sides, and how to resolve it"
-    elif result.outcome == "waiting" and _unseen(result):
-        source = result.plan.view.environment.source if result.plan else ""
-        yield f"  next    promotion sync {source}, if nothing else deploys it; then promotion observe {source}"
-    elif result.outcome in ("waiting", "refused"):
-        yield f"  next    promotion plan {result.environment}"
-
-
-def _unseen(result: Result) -> bool:
-    """Whether it waits because nobody looked at the candidate in its source yet."""
-    plan = result.plan
-    return plan is not None and plan.commit is not None and plan.commit not in plan.view.source_state.facts
-
-
 def _patiently(
-    site: Site,
-    target: Environment,
-    patience: timedelta,
-    stop: threading.Event,
-    progress: Progress,
-    options: dict[str, Any],
+    call: Call, site: Site, target: Environment, patience: timedelta, stop: threading.Event, options: dict[str, Any]
 ) -> Result:
-    """Tries until it lands and is verified, is refused, or time is over."""
+    """Waits for gates and verification until it is over, time is, or somebody wants an end."""
     until, pause = time.monotonic() + patience.total_seconds(), 1.0
-    while True:
-        try:
-            result = reconcile.promote(site, target, **options)
-        except TemporaryError as exc:
-            if time.monotonic() >= until or stop.is_set():
-                raise
-            progress.say(str(exc))
-        else:
-            if result.outcome != "waiting":
-                return _verified(site, target, result, until, stop, progress)
-            progress.say(f"{target.name} waits: {result.reason}")
-            if time.monotonic() >= until or stop.is_set():
+    steps = reconcile.patiently(site, target, lambda: time.monotonic() >= until or stop.is_set(), **options)
+    with Progress(call) as progress:
+        while True:
+            try:
+                progress.say(next(steps))
+            except StopIteration as ended:
+                result: Result = ended.value
                 return result
-        stop.wait(min(pause, max(0.0, until - time.monotonic())))
-        pause = min(5.0, pause * 1.5)
-
-
-def _verified(
-    site: Site, target: Environment, result: Result, until: float, stop: threading.Event, progress: Progress
-) -> Result:
-    """Watches what landed, now or shortly before, until its verification is over or time is."""
-    if result.outcome not in ("promoted", "nothing"):
-        return result
-    pause, ours = 1.0, result.commit is not None
-    while True:
-        try:
-            world = reconcile.watch_only(site, [target.name])
-        except TemporaryError as exc:
-            progress.say(str(exc))
-        else:
-            watched = world.state.of(target.name).verification
-            if watched is None or (result.commit and watched.commit != result.commit):
-                return result  # somebody promoted again meanwhile
-            if watched.state != "pending":
-                return _ended(result, watched, world, target) if ours else result
-            ours = True
-            progress.say(f"{short(watched.commit)} in {target.name}: {_seen(world, target)}")
-        if time.monotonic() >= until or stop.is_set():
-            return replace(result, verification="pending", status=PENDING)
-        stop.wait(min(pause, max(0.0, until - time.monotonic())))
-        pause = min(5.0, pause * 1.5)
-
-
-def _ended(result: Result, watched: Verification, world: World, target: Environment) -> Result:
-    status = 0 if watched.state == "verified" else FAILED
-    reason = result.reason if not status else f"{short(watched.commit)} {_seen(world, target)}"
-    return replace(result, verification=watched.state, status=status, reason=reason)
-
-
-def _seen(world: World, target: Environment) -> str:
-    seen = world.state.of(target.name).observed
-    if seen is None:
-        return world.unread.get(target.name, "not observed yet")
-    why = f": {'; '.join(seen.reasons)}" if seen.health != "healthy" else ""
-    return f"{short(seen.revision)} is {seen.health}{why}"
+            stop.wait(min(pause, max(0.0, until - time.monotonic())))
+            pause = min(5.0, pause * 1.5)
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------

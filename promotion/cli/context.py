@@ -95,20 +95,27 @@ def each(
     return answers, errors
 
 
+def named(pipeline: Pipeline, name: str) -> tuple[Application, Environment]:
+    """The one environment of the one application that is meant. Raises ConfigError when there are several."""
+    check_names(pipeline.applications, [name])
+    found = [(a, e) for a in pipeline.applications for e in matching(a, [name])]
+    names = list(dict.fromkeys(a.name for a, _ in found))
+    if len(names) > 1:
+        hint = f"promotion -a {names[0]} ..."
+        raise ConfigError(f"which application? ({', '.join(names)})", where=name, hint=hint)
+    if len(found) > 1:
+        several = ", ".join(e.name for _, e in found)
+        raise ConfigError(f"`{name}` means several environments, and this is about one ({several})")
+    return found[0]
+
+
 @contextmanager
 def place_of(call: Call, name: str) -> Iterator[tuple[Site, Environment]]:
     """The one environment of the one application that is meant, opened. Raises ConfigError when there are several."""
-    with sites_of(call, [name]) as found:
-        if len(found) > 1:
-            names = ", ".join(site.application.name for site, _ in found)
-            raise ConfigError(
-                f"which application? ({names})", where=name, hint=f"promotion -a {found[0][0].application.name} ..."
-            )
-        site, environments = found[0]
-        if len(environments) > 1:
-            names = ", ".join(e.name for e in environments)
-            raise ConfigError(f"`{name}` means several environments, and this is about one ({names})")
-        yield site, environments[0]
+    pipeline = pipeline_of(call)
+    application, environment = named(pipeline, name)
+    with open_sites(pipeline, call.environ, lambda a: a.name == application.name) as (site,):
+        yield site, environment
 
 
 def commit_of(site: Site, prefix: str) -> str:

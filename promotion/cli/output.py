@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from promotion.cli.context import Call
-from promotion.errors import ConfigError, PromotionError
+from promotion.errors import ConfigError, PromotionError, as_bug, as_data
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What could move a cursor, ring a bell, or turn the direction of a line around."""
@@ -73,18 +73,10 @@ def has_colour(environ: Mapping[str, str]) -> bool:
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
-def error(exc: PromotionError) -> dict[str, Any]:
-    """The object of an error."""
-    data: dict[str, Any] = {"kind": exc.kind, "where": exc.where, "message": exc.message, "hint": exc.hint}
-    if isinstance(exc, ConfigError) and exc.problems:
-        data["problems"] = list(exc.problems)
-    return data
-
-
 def failed(exc: PromotionError, *, as_json: bool) -> int:
     """Says what went wrong, and gives the exit status that it means."""
     if as_json:
-        printed(json.dumps({"error": error(exc)}))
+        printed(json.dumps({"error": as_data(exc)}))
         return exc.exit_status
     complain(exc)
     return exc.exit_status
@@ -111,14 +103,6 @@ def bug(exc: Exception, *, as_json: bool, verbose: bool) -> int:
     text = said.message if verbose else f"{said.message} ({said.hint})"
     print(plain(text).replace("\n", " "), file=sys.stderr, flush=True)
     return said.exit_status
-
-
-def as_bug(exc: Exception, where: str | None = None) -> PromotionError:
-    """Any other exception as what a user is told of it."""
-    text = f"promotion has a bug: {type(exc).__name__}: {exc}"
-    said = PromotionError(text, where=where, hint="the same with -v shows where")
-    said.kind = "bug"
-    return said
 
 
 # --- log lines -------------------------------------------------------------------------------------------------------

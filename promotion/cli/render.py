@@ -198,6 +198,16 @@ def result(data: Data, seconds: float, *, dry_run: bool = False) -> Iterator[str
     yield f"{hop(data['application'], data['environment'], data['source'])}   {word}   {what}{took}"
 
 
+def waits(rows: Sequence[Data]) -> Iterator[str]:
+    """What environments wait for, or would be given: what a round says in which nothing lands."""
+    for row in rows:
+        app, name = row["application"], row["environment"]
+        if row["verdict"] == "pass":
+            yield f"{hop(app, name, row['source'])}   would land"
+        else:
+            yield f"{app}: {name} {'waits' if row['verdict'] == 'wait' else 'is blocked'}: {row['reason']}"
+
+
 EVENT = ("AT", "ENV", "EVENT", "WHAT", "BY")
 
 

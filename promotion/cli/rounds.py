@@ -15,8 +15,8 @@ from typing import Any
 from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
-from promotion.cli.output import Repeats, answer, as_bug, complain, error, note, printed
-from promotion.errors import PromotionError, TemporaryError
+from promotion.cli.output import Repeats, answer, complain, note, printed
+from promotion.errors import PromotionError, TemporaryError, as_bug, as_data
 from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile import Result, Round, Ticks, reconcile
@@ -77,7 +77,7 @@ class Loop:
         for exc in errors:
             complain(exc)
         hops = [hop for turn in turns for hop in turn.hops]
-        answer(self.call, {"hops": hops, "errors": [error(e) for e in errors]}, lines)
+        answer(self.call, {"hops": hops, "errors": [as_data(e) for e in errors]}, lines)
         return worst(0, *(turn.status for turn in turns))
 
     def until(self, stop: threading.Event, seconds: float) -> int:
@@ -127,7 +127,7 @@ class Loop:
             done = reconcile(site, names, due=due, sync=self.sync, dry_run=self.dry_run)
             self.ticks[name].used(done.plans)
             lines = tuple(_lines(done, time.monotonic() - began))
-            waits = tuple(self._waits(site, done))
+            waits = tuple(render.waits(report.waits(site, done.plans, dry_run=self.dry_run)))
         except PromotionError as exc:
             return Turn(errors=(exc,), status=exc.exit_status, raised=exc)
         except Exception as exc:
@@ -139,15 +139,6 @@ class Loop:
         errors = (*done.errors, *(TemporaryError(why) for why in done.world.unread.values()))
         status = worst(0, *(hop.status for hop in done.hops), *(exc.exit_status for exc in errors))
         return Turn(tuple(report.result(hop) for hop in done.hops), lines, waits, errors, status)
-
-    def _waits(self, site: Site, done: Round) -> Iterator[str]:
-        """What each environment waits for, or, in a dry run, what would land."""
-        app = site.application.name
-        for name, plan in done.plans.items():
-            if plan.verdict in ("wait", "block"):
-                yield f"{app}: {name} {'waits' if plan.verdict == 'wait' else 'is blocked'}: {plan.reason}"
-            elif plan.verdict == "pass" and self.dry_run:
-                yield f"{render.hop(app, name, report.plan(site, plan)['source'])}   would land"
 
     def _told(self, turns: list[Turn], repeats: Repeats) -> None:
         """A line for each hop; what is stuck, waits or is wrong once until it changes."""

@@ -1,6 +1,7 @@
 """Observe, decide, apply, verify; the only writer. Whatever is written goes through one kind of push, in `write`."""
 
 from promotion.reconcile.hop import Result, judged, promote
+from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, hold, lift
 from promotion.reconcile.rounds import Round, deploy, reconcile, watch_only
 from promotion.reconcile.ticks import Ticks
@@ -11,10 +12,12 @@ __all__ = [
     "Ticks",
     "adopt",
     "configure",
+    "contended",
     "deploy",
     "hold",
     "judged",
     "lift",
+    "patiently",
     "promote",
     "reconcile",
     "watch_only",

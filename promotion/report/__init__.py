@@ -4,9 +4,22 @@ Times are ISO texts in UTC, ids are full, paths are text; making them short or r
 """
 
 from promotion.report.audit import audit
-from promotion.report.hops import event, plan, result
+from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
 from promotion.report.places import where
 from promotion.report.standing import assumed, plans, quick, status
 
-__all__ = ["assumed", "audit", "event", "origin", "plan", "plans", "quick", "result", "status", "where"]
+__all__ = [
+    "advice",
+    "assumed",
+    "audit",
+    "event",
+    "origin",
+    "plan",
+    "plans",
+    "quick",
+    "result",
+    "status",
+    "waits",
+    "where",
+]

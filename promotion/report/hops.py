@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from promotion.events import Event
@@ -36,6 +36,8 @@ class Outcome(Protocol):
     def commit(self) -> str | None: ...
     @property
     def verification(self) -> str | None: ...
+    @property
+    def hint(self) -> str | None: ...
 
 
 def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
@@ -113,6 +115,41 @@ def result(result: Outcome) -> dict[str, Any]:
         "verification": result.verification,
         "source": {"environment": plan.view.environment.source, "commit": plan.commit} if plan else None,
     }
+
+
+def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
+    """What to type next, or what happens by itself."""
+    plan = result.plan
+    if dry_run:
+        yield "  next    nothing was written: this was a dry run"
+    elif result.hint:
+        yield f"  next    {result.hint}"
+    elif result.outcome == "promoted" and result.verification == "pending" and plan:
+        within = span(plan.view.environment.verify.within)
+        yield f"  next    deployed and verified within {within}:  promotion status {result.environment}"
+    elif result.outcome == "conflict":
+        yield f"  next    promotion plan {result.environment} --diff   shows both sides, and how to resolve it"
+    elif result.outcome == "waiting" and plan and plan.commit and plan.commit not in plan.view.source_state.facts:
+        source = plan.view.environment.source  # nobody looked at the candidate there yet
+        yield f"  next    promotion sync {source}, if nothing else deploys it; then promotion observe {source}"
+    elif result.outcome in ("waiting", "refused"):
+        yield f"  next    promotion plan {result.environment}"
+
+
+def waits(site: Site, plans: Mapping[str, Plan], *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """What each environment waits for or is blocked by; in a dry run also what would land."""
+    words = ("wait", "block", *(["pass"] if dry_run else []))
+    return [
+        {
+            "application": site.application.name,
+            "environment": name,
+            "verdict": plan.verdict,
+            "reason": plan.reason,
+            "source": {"environment": plan.view.environment.source, "commit": plan.commit},
+        }
+        for name, plan in plans.items()
+        if plan.verdict in words
+    ]
 
 
 def event(commit: Commit, event: Event) -> dict[str, Any]:
