@@ -51,7 +51,7 @@ def append(repository: Repository, tip: str | None, state: State, events: Sequen
 def events(repository: Repository, tip: str | None) -> Iterator[tuple[Commit, Event]]:
     """Every event with its commit, newest first. Raises RefusedError at the first that is not readable."""
     if tip is not None:
-        for commit in repository.first_parents(tip):
+        for commit in repository.history.line(tip):
             yield commit, event_of(commit)
 
 

@@ -263,5 +263,8 @@ def iso(at: datetime) -> str:
 
 
 def instant(text: str) -> datetime:
-    """Reads what `iso` wrote."""
-    return datetime.fromisoformat(text)
+    """Reads what `iso` wrote. Raises ValueError, also for a time without a zone."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    return at

@@ -1,4 +1,4 @@
-"""status, plan, history, where and audit on a real repository."""
+"""status, plan, where and audit on a real repository."""
 
 from __future__ import annotations
 
@@ -138,16 +138,6 @@ def test_plan_of_a_particular_commit(shop: Shop) -> None:
     shop.push("dev", {"web": "3\n"})
     assert shop("--json", "plan", "qa", "--commit", first[:6]).json["source"]["commit"] == first
     assert shop("plan", "qa", "--commit", "0000000").status == 2
-
-
-def test_history_is_newest_first_and_whole(shop: Shop) -> None:
-    """Every event, unless a limit is asked for; one environment's only with its name."""
-    events = shop("--json", "history").json["events"]
-    assert {"event", "application", "environment", "at", "by"} <= events[0].keys()
-    assert events[-1]["event"] == "configured"
-    assert shop("--json", "history", "--limit", "2").json["events"] == events[:2]
-    assert {e["environment"] for e in shop("--json", "history", "qa").json["events"]} == {"qa"}
-    assert len(shop("history").out.splitlines()) == len(events) + 1
 
 
 def test_where_is_the_change(shop: Shop) -> None:

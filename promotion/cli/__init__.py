@@ -1,7 +1,7 @@
 """The command line: verbs, global options, and the one place where errors become exit statuses. Only here things are printed.
 
 Exit status: 0 done or nothing to do, 1 a bug, 2 usage or configuration, 3 waiting, 4 refused, 5 conflict, 6 verification failed,
-75 temporary. The verbs themselves are in `look`, `act`, `people` and `setup`.
+75 temporary. The verbs themselves are in `look`, `past`, `act`, `people` and `setup`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, look, people, setup
+from promotion.cli import act, look, past, people, setup
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, set_up_log
 from promotion.cli.usage import as_error
@@ -76,9 +76,9 @@ def globally(
 VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("status", look.status, "Look", "promotion status 'prod-*' --live"),
     ("plan", look.plan, "Look", "promotion plan prod --diff"),
-    ("history", look.history, "Look", "promotion history prod --limit 20"),
-    ("where", look.where, "Look", "promotion where 4f2a91c"),
-    ("audit", look.audit, "Look", "promotion -a shop audit"),
+    ("history", past.history, "Look", "promotion history prod --since 2d --event promoted,failed"),
+    ("where", past.where, "Look", "promotion where 4f2a91c"),
+    ("audit", past.audit, "Look", "promotion -a shop audit"),
     ("promote", act.promote, "Act", "promotion promote prod --wait 15m"),
     ("run", act.run, "Act", "promotion run --every 30s --sync"),
     ("observe", act.observe, "Act", "promotion observe qa"),

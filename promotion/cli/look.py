@@ -1,4 +1,4 @@
-"""The verbs that only look: status, plan, history, where, audit, schema. They read Git, and say how old what they show is."""
+"""The verbs that look at what is and what comes next: status, plan, schema. They read Git, and say how old what they show is."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import answers, config, ledger, model, observe, report
+from promotion import answers, config, model, observe, report
 from promotion.cli import render
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
 from promotion.cli.output import answer, complain, is_terminal, printed, shown
 from promotion.cli.rounds import worst
-from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
@@ -178,94 +178,7 @@ def _content(site: Site, entry: Entry | None) -> bytes | None:
     return data if len(data) <= DIFF_BYTES else b"\0"
 
 
-# --- history, where, audit, schema -----------------------------------------------------------------------------------
-
-
-def history(
-    context: typer.Context,
-    environments: Some = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Only the newest N.")] = None,
-) -> int:
-    """What happened, newest first, from the ledger."""
-    call = call_of(context)
-
-    def one(site: Site, chosen: list[Environment]) -> list[dict[str, Any]]:
-        names = {e.name for e in chosen} if environments else None
-        return list(_events(site, observe.survey(site, any_configuration=True).ledger, names, limit))
-
-    with sites_of(call, environments or []) as found:
-        lists, errors = each(found, one)
-    events = [event for of_one in lists for event in of_one]
-    events = sorted(events, key=lambda e: str(e["at"]), reverse=True)[:limit] if len(lists) > 1 else events
-    answer(call, {"events": events}, render.history(events, utc_now()) if events else ["nothing happened yet"])
-    return complained(errors)
-
-
-def _events(site: Site, tip: str | None, names: set[str] | None, limit: int | None) -> Iterator[dict[str, Any]]:
-    count = 0
-    for record, event in ledger.events(site.repository, tip):
-        about = {event.environment} if event.environment else set(event.data.get("environments", ()))
-        if names is None or about & names:
-            yield report.event(record, event)
-            count += 1
-        if count == limit:
-            return
-
-
-def where(
-    context: typer.Context,
-    commit: Annotated[str, typer.Argument(metavar="COMMIT", help="A commit of any environment, or a unique prefix.")],
-) -> int:
-    """In which environments a change is, since when, as which commit, and what keeps it from the next."""
-    call = call_of(context)
-    unknown: list[ConfigError] = []
-
-    def one(site: Site, _: list[Environment]) -> dict[str, Any] | None:
-        world = observe.survey(site)
-        try:
-            oid = site.repository.resolve(commit.lower())
-        except ConfigError as exc:  # another application may have it
-            unknown.append(exc)
-            return None
-        return report.where(site, world, oid)
-
-    with sites_of(call) as found:
-        found_places, errors = each(found, one)
-    places = [place for place in found_places if place is not None]
-    if not places:
-        raise (*errors, *unknown)[0]
-    names = len(places) > 1
-    now = utc_now()
-    lines = [line for data in places for line in ([data["application"]] * names + list(render.where(data, now)))]
-    answer(call, {"applications": places}, lines)
-    return complained(errors)
-
-
-def audit(context: typer.Context) -> int:
-    """Replays the ledger and the branches, and checks all that can be checked from Git. Exit status 4: something does not hold."""
-    call = call_of(context)
-
-    def one(site: Site, _: list[Environment]) -> dict[str, Any]:
-        world = observe.survey(site, any_configuration=True)
-        findings = report.audit(site, world)
-        count = sum(1 for _ in site.repository.first_parents(world.ledger)) if world.ledger else 0
-        return {"application": site.application.name, "events": count, "findings": findings}
-
-    with sites_of(call) as found:
-        applications, errors = each(found, one)
-    everything = [finding for a in applications for finding in a["findings"]]
-    answer(call, {"applications": applications, "findings": everything}, _audit_lines(applications))
-    status = complained(errors)
-    return RefusedError.exit_status if everything else status
-
-
-def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
-    for a in applications:
-        for f in a["findings"]:
-            at = f" (record {f['record'][:12]})" if f["record"] else ""
-            yield f"{a['application']}: {f['environment'] or 'ledger'}: {f['problem']}{at}"
-        verdict = f"{len(a['findings'])} do not hold" if a["findings"] else "all holds"
-        yield f"{a['application']}: {a['events']} events replayed, {verdict}; ledger: unsigned"
+# --- schema -------------------------------------------------------------------------------------------------------------
 
 
 def schema() -> int:

@@ -6,6 +6,7 @@ Times are ISO texts in UTC, ids are full, paths are text; making them short or r
 from promotion.report.audit import audit
 from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
+from promotion.report.past import history
 from promotion.report.places import where
 from promotion.report.standing import assumed, plans, quick, status
 
@@ -14,6 +15,7 @@ __all__ = [
     "assumed",
     "audit",
     "event",
+    "history",
     "origin",
     "plan",
     "plans",

@@ -14,6 +14,7 @@ from pathlib import Path
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Commit, Entry
 from promotion.repository import cache
+from promotion.repository.history import History
 from promotion.repository.objects import EMPTY_TREE, Objects
 from promotion.repository.process import Git, failure, gist
 from promotion.repository.store import Store
@@ -59,6 +60,7 @@ class Repository:
         self._git = git
         self.path = folder / f"{sha256(url.encode()).hexdigest()[:20]}.git"
         self.objects = Objects(Store(git, self.path), self._lacks)
+        self.history = History(git, self.path, self.objects, self._lacks)
         self._complete: dict[str, str] | None = None
         """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
 

@@ -30,6 +30,16 @@ class Objects:
     def commit(self, oid: str) -> Commit:
         return self._read(oid, "commit", lambda data: parse_commit(oid, data))
 
+    def commits(self, oids: Sequence[str]) -> list[Commit]:
+        """Many at once, which costs a fraction of one after the other. Holds them all."""
+        try:
+            read = self._store.read_all(oids, "commit")
+            return [parse_commit(oid, data) for oid, data in zip(oids, read, strict=True)]
+        except MissingError as exc:
+            raise self._lacks(f"commit {str(exc)[:12]}") from exc
+        except (ValueError, IndexError) as exc:
+            raise self._lacks("a commit") from exc
+
     def tree(self, oid: str) -> dict[bytes, Entry]:
         """The entries of one tree, by name."""
         return {} if oid == EMPTY_TREE else self._read(oid, "tree", parse_tree)

@@ -7,6 +7,7 @@ import os
 import selectors
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from gitdb import IStream, LooseObjectDB  # type: ignore[import-untyped]
@@ -21,6 +22,10 @@ OFFLINE = (
     ("protocol.http.allow", "never"),
     ("protocol.ssh.allow", "never"),
 )
+
+
+AHEAD = 500
+"""How many objects are asked for before the first answer is read: their names fit into a pipe, so that nobody blocks."""
 
 
 class MissingError(Exception):
@@ -39,7 +44,24 @@ class Store:
 
     def read(self, oid: str, kind: str) -> bytes:
         """The object's content. Raises MissingError, ValueError when it is of another kind, ConfigError when too large."""
-        found, size, deadline = self._ask("contents", oid)
+        deadline = self._ask("contents", [oid])
+        return self._content(oid, kind, deadline)
+
+    def read_all(self, oids: Sequence[str], kind: str) -> list[bytes]:
+        """As `read`, for many at once: git answers while they are asked for. Holds them all."""
+        found: list[bytes] = []
+        for start in range(0, len(oids), AHEAD):
+            asked = oids[start : start + AHEAD]
+            deadline = self._ask("contents", asked)
+            try:
+                found += [self._content(oid, kind, deadline) for oid in asked]
+            except MissingError:
+                self.close()  # the other answers are still to come
+                raise
+        return found
+
+    def _content(self, oid: str, kind: str, deadline: float) -> bytes:
+        found, size = self._header(oid, deadline)
         if found != kind or (kind != "blob" and size > CAP):
             self.close()  # unread: it may be larger than memory
             if found != kind:
@@ -52,26 +74,34 @@ class Store:
             self.close()
             raise MissingError(oid) from exc
 
-    def _ask(self, command: str, oid: str) -> tuple[str, int, float]:
-        """Kind and size of an object, and until when git may take for the rest."""
+    def _ask(self, command: str, oids: Sequence[str]) -> float:
+        """Sends a question about each of these; until when git may take for the answers."""
         process = self._process or self._open()
-        deadline = time.monotonic() + LOCAL_SECONDS
         assert process.stdin is not None
         try:
-            process.stdin.write(f"{command} {oid}\n".encode("ascii"))
+            process.stdin.write("".join(f"{command} {oid}\n" for oid in oids).encode("ascii"))
             process.stdin.flush()
-            header = self._line(process, deadline).split(b" ")
+        except OSError as exc:
+            self.close()
+            raise MissingError(oids[0]) from exc
+        return time.monotonic() + LOCAL_SECONDS
+
+    def _header(self, oid: str, deadline: float) -> tuple[str, int]:
+        """Kind and size of the object that is answered next."""
+        assert self._process is not None
+        try:
+            header = self._line(self._process, deadline).split(b" ")
         except (OSError, EOFError) as exc:
             self.close()
             raise MissingError(oid) from exc
         if header[-1] == b"missing":
             raise MissingError(oid)
-        return header[1].decode("ascii"), int(header[2]), deadline
+        return header[1].decode("ascii"), int(header[2])
 
     def has(self, oid: str) -> bool:
         """Whether the object is there, whatever it is."""
         try:
-            self._ask("info", oid)
+            self._header(oid, self._ask("info", [oid]))
         except MissingError:
             return False
         return True

@@ -1,0 +1,78 @@
+"""Questions about long histories, answered by git's own walk: a constant number of processes, however long they are.
+
+For people who look; what decides reads the few commits that it needs itself. Only here a commit-graph is used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha1
+from pathlib import Path
+
+from promotion.errors import PromotionError
+from promotion.model import Commit
+from promotion.repository import cache
+from promotion.repository.objects import Objects
+from promotion.repository.process import Git, on_disk
+
+PAGES = (64, 4000)
+"""How many commits of a line are read ahead at first, and then: whoever wants the newest ones should not wait for more."""
+WORN_SECONDS = 7 * 24 * 3600
+"""What is newer than the commit-graph is walked without it, so it is written again when it is so old."""
+
+
+class History:
+    """The histories in one clone. `lacks` is told what is missing or unreadable, and makes the error to raise."""
+
+    def __init__(self, git: Git, path: Path, objects: Objects, lacks: Callable[[str], PromotionError]) -> None:
+        self._git = git
+        self._path = path
+        self._objects = objects
+        self._lacks = lacks
+
+    def line(self, tip: str) -> Iterator[Commit]:
+        """The commits of a branch, newest first, following first parents only; read in pages."""
+        size, last = PAGES[0], tip
+        while True:
+            oids = self._rev_list("--first-parent", f"--max-count={size}", last)
+            commits = self._objects.commits(oids)
+            yield from commits
+            if not commits[-1].parents:
+                return
+            size, last = PAGES[1], commits[-1].parents[0]
+
+    def after(self, change: str, tips: Sequence[str]) -> Mapping[str, str | None]:
+        """All commits of these tips' histories that have a change in theirs, and itself: commit -> its first parent."""
+        graph = [("core.commitGraph", "true")] if self._has_graph() else []
+        found: dict[str, str | None] = {}
+        for line in self._rev_list("--ancestry-path", "--parents", f"^{change}", *tips, config=graph):
+            found[line[:40]] = line[41:81] or None
+        parents = self._objects.commit(change).parents
+        return {**found, change: parents[0] if parents else None}
+
+    def _rev_list(self, *args: str, config: Sequence[tuple[str, str]] = ()) -> list[str]:
+        answer = self._git.run(self._path, "rev-list", *args, "--", config=config)
+        if answer.status:
+            raise self._lacks("a part of its history")
+        return answer.output.decode("ascii").splitlines()
+
+    def _has_graph(self) -> bool:
+        """Whether there is a commit-graph that is what git wrote; one that is not, or is old, is written again."""
+        path = self._path / "objects" / "info" / "commit-graph"
+        if _is_sound(path) and time.time() - path.stat().st_mtime < WORN_SECONDS:
+            return True
+        config = [("core.commitGraph", "true"), ("protocol.allow", "never")]
+        with cache.lock(self._path), on_disk(self._path):
+            path.unlink(missing_ok=True)  # git would build upon it
+            self._git.run(self._path, "commit-graph", "write", "--reachable", config=config)
+        return _is_sound(path)
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether a file ends with its own sum: git itself never looks at it."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return False  # it is only there to be faster
+    return sha1(data[:-20], usedforsecurity=False).digest() == data[-20:]
