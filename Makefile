@@ -14,7 +14,7 @@ ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 REMAKE := remake
 endif
 
-.PHONY: help demo demo-clean test e2e lint format bench lock clean .venv remake
+.PHONY: help demo demo-clean test e2e robustness lint format bench lock clean .venv remake
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,12 @@ demo-clean:  ## remove the playground
 test: lint  ## lint, types, layers and all tests but e2e, with coverage
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term
 
-e2e: .venv  ## the slow tests: a Prefect server, a browser, an installation from nothing
+e2e: .venv  ## the slow tests: Prefect, a browser, an installation from nothing, a short robustness
 	$(BIN)/python -m pytest -m e2e --timeout 600
+	$(BIN)/python -m pytest -m robustness -n auto --maxprocesses 2 --timeout 600
+
+robustness: .venv  ## half an hour of kills, faults and crowds, judged by a checker of its own (ROBUSTNESS_SEED replays)
+	ROBUSTNESS=1 $(BIN)/python -m pytest -m robustness -n auto --maxprocesses 4 --timeout 1800
 
 lint: .venv  ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff check .

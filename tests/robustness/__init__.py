@@ -1,0 +1,1 @@
+"""Faults of every kind against the whole command line, judged by a checker that knows nothing of the product."""

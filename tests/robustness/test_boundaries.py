@@ -1,0 +1,104 @@
+"""`kill -9` at every git process that a command starts: before it runs, while it goes on alone, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.conftest import SCALE, Figures, scaled
+from tests.robustness.play import Play
+from tests.robustness.shooting import MODES, Gun, killed, quiet
+
+pytestmark = pytest.mark.robustness
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is prepared, the command that is shot, and what must be so after one undisturbed time of it."""
+
+    prepare: Callable[[Play], None]
+    words: tuple[str, ...]
+    converged: Callable[[Play], bool]
+
+
+def old_hands(play: Play) -> None:
+    """One change everywhere, a hotfix on qa that drifts, and a new change that is not deployed yet."""
+    play.change("one")
+    play.converge()
+    play.hotfix()
+    play.change("two")
+
+
+def deployed(play: Play) -> None:
+    old_hands(play)
+    assert play.run("sync", "dev").status == 0
+
+
+def cold(play: Play) -> None:
+    """No ledger and no clone yet: everything is done for the first time."""
+    play.change("two")
+
+
+def edited(play: Play) -> None:
+    old_hands(play)
+    play.shop.set("prod", verify={"within": "20m"})
+
+
+def two_arrived_once(play: Play) -> bool:
+    landed = play.landed("qa")
+    return play.has("qa", "two") and landed[-1] == play.shop.tip("dev") and len(landed) == len(set(landed))
+
+
+def one_is_held(play: Play) -> bool:
+    status = play.run("--json", "status", "qa").json["applications"][0]["environments"][0]
+    return len(status["holds"]) == 1
+
+
+def adopted(play: Play) -> bool:
+    play.again = True
+    return f"adopted {play.shop.tip('qa')[:7]}" in play.shop.origin.log("promotion/shop")[0].subject
+
+
+def in_force(play: Play) -> bool:
+    return play.run("status").status == 0 and play.run("configure", "--reason", "again").status == 0
+
+
+CASES = {
+    "promote": Case(deployed, ("promote", "qa"), two_arrived_once),
+    "run": Case(old_hands, ("run", "--sync"), two_arrived_once),
+    "first-run": Case(cold, ("run", "--sync"), two_arrived_once),
+    "hold": Case(old_hands, ("hold", "qa", "env/dev", "--reason", "leaks"), one_is_held),
+    "adopt": Case(old_hands, ("adopt", "qa", "--source", "env/dev"), adopted),
+    "configure": Case(edited, ("configure", "--reason", "longer"), in_force),
+}
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("how", MODES)
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_every_git_process(tmp_path: Path, figures: Figures, name: str, how: str) -> None:
+    """After each kill the same command once more, undisturbed: it is done, once, and nothing was violated."""
+    case, play, gun = CASES[name], Play.create(tmp_path / "play"), Gun.create(tmp_path / "bin")
+    case.prepare(play)
+    words = [play.shop.tip("dev") if word == "env/dev" else word for word in case.words]
+    play.keep()
+    calls = list(range(1, 200)) if SCALE >= 1 else sorted(figures.chance.sample(range(1, 16), scaled(16, 2)))
+    for call in calls:
+        gun.aim(call, how)
+        if not killed(play.start("-q", *words, PATH=gun.path)):
+            break
+        quiet(play.folder)
+        said = play.run(*words)
+        where = f"{how} git call {call} of {' '.join(words)}"
+        assert said.status == 0, f"{where}: {said.err}"
+        assert case.converged(play), where
+        assert play.violations() == [], where
+        figures(kills=1, rounds=1)
+        play.back()
+    else:
+        assert SCALE < 1, "it never ended"
+    play.converge()
+    play.judged()
