@@ -257,8 +257,8 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(version="1"), "$.version: the number 1 belongs here, not the text `1`"),
         (file(version=True), "$.version: the number 1 belongs here, not true"),
         (file(version=None), "$.version: missing: write `version: 1`"),
-        (file(groups={}), "$.groups: unknown key; allowed: version, repository, name, ledger, applications, "
-                          "heartbeat, environments"),
+        (file(groups={}), "$.groups: unknown key; allowed: version, repository, paths, name, ledger, "
+                          "applications, heartbeat, environments"),
         (file(heartbeat="0s"), "$.heartbeat: `0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(heartbeat="0m0s"), "$.heartbeat: `0m0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(environments=[]), "$.environments: empty: at least one entry is needed"),
@@ -282,8 +282,8 @@ def gate(**more: Any) -> dict[str, Any]:
                                                    "entry"),
         (file(repository=None, applications=[{"name": "b"}]), "$.applications[0].repository: missing"),
         (file(repository=None, applications=[]), "$.applications: empty: at least one entry is needed"),
-        (file(repository=None, applications=[{"repository": "a", "paths": []}]),
-         "$.applications[0].paths: unknown key; allowed: name, repository, ledger"),
+        (file(repository=None, applications=[{"repository": "a", "groups": []}]),
+         "$.applications[0].groups: unknown key; allowed: name, repository, paths, ledger, environments"),
         # environments
         (root(name=None), f"{ONE}.name: missing"),
         (root(name="Dev"), f"{ONE}.name: `Dev` is not a name: lower-case letters, digits and dashes, at most 63"),
@@ -294,14 +294,16 @@ def gate(**more: Any) -> dict[str, Any]:
         (root(branch="{app}/x"), f"{ONE}.branch: no placeholder `{{app}}` ({{application}}, {{environment}})"),
         (root(branch="{enviroment}"), f"{ONE}.branch: no placeholder `{{enviroment}}`; did you mean `{{environment}}`? "
                                       "({application}, {environment})"),
-        (root(requires=["a"]), f"{ONE}.requires: unknown key; allowed: name, from, branch, auto, engine, health, gates, "
-                               "protect, strategy, verify, dwell, schedule"),
+        (root(groups=["a"]), f"{ONE}.groups: unknown key; allowed: name, from, requires, branch, auto, engine, health, "
+                             "gates, protect, strategy, history, verify, dwell, schedule"),
+        (root(requires=[]), f"{ONE}.requires: not on a root: nothing is promoted into an environment without `from`"),
         (root(auto=True), f"{ONE}.auto: not on a root: nothing is promoted into an environment without `from`"),
         (root(gates=[]), f"{ONE}.gates: not on a root: nothing is promoted into an environment without `from`"),
         (root(verify={}), f"{ONE}.verify: not on a root: nothing is promoted into an environment without `from`"),
         (root(schedule="* * * * *"), f"{ONE}.schedule: not on a root: nothing is promoted into an environment without "
                                      "`from`"),
-        (root(strategy="mirror"), f"{ONE}.strategy: `mirror` is not known here (merge)"),
+        (root(strategy="miror"), f"{ONE}.strategy: `miror` is not known here; did you mean `mirror`? (merge, mirror)"),
+        (root(history="squash"), f"{ONE}.history: `squash` is not known here (merge, linear)"),
         (root(protect=["!x"]), f"{ONE}.protect[0]: `!` is not known in patterns: name what is protected"),
         (root(dwell="soon"), f"{ONE}.dwell: `soon` {NO_DURATION}"),
         (root(dwell="99999999999s"), f"{ONE}.dwell: `99999999999s` {NO_DURATION}"),
@@ -456,7 +458,7 @@ def test_applications_that_collide() -> None:
     written = ["/srv/git/a.git", "file:///srv/git/a", "../git/a/", "b"]
     applications = [{"name": name, "repository": place} for name, place in zip("abca", written, strict=True)]
     own = env(engine={"type": "directory", "path": "{application}"})
-    taken = ": `a` has this repository already: an application needs one of its own"
+    taken = ": a has this repository already, and branch `env/dev` of it: write `paths` in both, the directories and files of each"
     assert wrong(file(own, repository=None, applications=applications)) == [
         f"$.applications[1].repository{taken}",
         f"$.applications[2].repository{taken}",
@@ -628,9 +630,20 @@ def properties() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(definition, key, schema) of every key."""
     top = config.schema()
     for name, each in {"": top, **top["$defs"]}.items():
+        if name == "override":
+            continue  # the same as those of an environment, by a test
         yield from ((name, key, rule) for key, rule in each.get("properties", {}).items())
     verify = top["$defs"]["environment"]["properties"]["verify"]["properties"]
     yield from (("verify", key, rule) for key, rule in verify.items())
+
+
+def test_every_setting_of_an_environment_can_be_overridden() -> None:
+    """All but its name, and by the same rules."""
+    definitions = config.schema()["$defs"]
+    keys = [key for key in definitions["environment"]["properties"] if key != "name"]
+    assert definitions["override"]["properties"] == {
+        key: {"$ref": f"#/$defs/environment/properties/{key}"} for key in keys
+    }
 
 
 @pytest.mark.parametrize(("name", "key", "rule"), list(properties()), ids=lambda v: v if isinstance(v, str) else "")

@@ -5,21 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion.config import document, names
-from promotion.config.consistency import Named, directory, fill, findings, words_of
+from promotion.config import document
+from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
+from promotion.config.places import directory
 from promotion.config.schema import problems, schema
+from promotion.config.written import Merged, Named, applications
 from promotion.errors import ConfigError
 from promotion.model import Application, Environment, Pipeline, Schedule, Spec, Verify, duration
 
 __all__ = ["load", "parse", "schema"]
 
-DECIDING = ("from", "strategy", "protect", "gates", "health", "verify")
-"""The keys of an environment that decide what may land, beside repository and branch (section 6, plan_id)."""
+DECIDING = ("from", "requires", "strategy", "history", "protect", "gates", "health", "verify")
+"""The keys of an environment that decide what may land, beside repository, paths and branch (section 6, plan_id)."""
 HEARTBEAT = "10m"
 
 
@@ -50,13 +53,13 @@ def parse(text: bytes, path: Path) -> Pipeline:
     base = path.absolute().parent
     judged = problems(read)
     data = _sound(raw, judged, ())
-    applications = list(_applications(data, base))
-    found = [read.problem(f.steps, f.text, at_key=f.at_key) for f in findings(data, raw, applications, base)]
+    named = list(applications(data, raw, base))
+    found = [read.problem(f.steps, f.text, at_key=f.at_key) for f in findings(data, raw, named, base)]
     if () in judged:
         found = []
     if wrong := [*read.problems, *judged.values(), *(p for p in found if p.steps not in judged)]:
         raise document.failure(name, wrong)
-    return _pipeline(data, applications, base, path)
+    return _pipeline(data, named, base, path)
 
 
 def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:
@@ -70,76 +73,75 @@ def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:
     return value
 
 
-def _applications(data: Mapping[str, Any], base: Path) -> Iterator[Named]:
-    entries: list[tuple[Steps, Any]] = [((), data)]
-    if "applications" in data:
-        entries = [(("applications", i), entry) for i, entry in enumerate(data["applications"])]
-    for steps, entry in entries:
-        if entry and "repository" in entry:
-            repository = entry["repository"]
-            name = entry.get("name", names.last_segment(repository))
-            ledger = entry.get("ledger", f"promotion/{name}")
-            ref = ledger if ledger.startswith("refs/") else f"refs/heads/{ledger}"
-            yield Named(steps, name, repository, names.place(repository, base), ref)
-
-
 # --- values that are right -----------------------------------------------------------------------------------------
 
 
 def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, path: Path) -> Pipeline:
     heartbeat = data.get("heartbeat", HEARTBEAT)
-    ordered = _sources_first(data["environments"])
-    made = []
-    for named in applications:
-        environments = tuple(_environment(written, named, base) for written in ordered)
-        in_force = {
-            "heartbeat": heartbeat,
-            "environments": {
-                e["name"]: _in_force(e, made_of) for e, made_of in zip(ordered, environments, strict=True)
-            },
-        }
-        made.append(Application(named.name, named.place, named.ledger, environments, in_force, duration(heartbeat)))
-    return Pipeline(path, tuple(made))
+    return Pipeline(path, tuple(_application(named, heartbeat, base) for named in applications))
 
 
-def _sources_first(environments: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """In the order of the file, but each after the one it takes commits from."""
-    left, ordered, there = list(environments), [], {None}
-    while left:
-        following = next(e for e in left if e.get("from") in there)
-        left.remove(following)
-        ordered.append(following)
-        there.add(following["name"])
+def _application(named: Named, heartbeat: str, base: Path) -> Application:
+    ordered = _sources_first(named.environments)
+    paths = tuple(path.removesuffix("/") for path in named.paths or ())
+    environments = tuple(_environment(merged, named, base) for merged in ordered)
+    both = zip(ordered, environments, strict=True)
+    in_force = {"heartbeat": heartbeat, "environments": {e.name: _in_force(e, made) for e, made in both}}
+    return Application(named.name, named.place, named.ledger, environments, in_force, duration(heartbeat), paths=paths)
+
+
+def _sources_first(environments: Sequence[Merged]) -> list[Merged]:
+    """In the order of the file, but each after those it takes commits from or requires."""
+    index = {each.name: i for i, each in enumerate(environments)}
+    waits = [{*([e.values["from"]] if "from" in e.values else []), *e.values.get("requires", ())} for e in environments]
+    following: dict[str, list[int]] = {name: [] for name in index}
+    for i, before in enumerate(waits):
+        for name in before:
+            following[name].append(i)
+    ready, ordered = [i for i, before in enumerate(waits) if not before], list[Merged]()
+    while ready:
+        each = environments[heapq.heappop(ready)]
+        ordered.append(each)
+        for i in following[each.name]:
+            waits[i].discard(each.name)
+            if not waits[i]:
+                heapq.heappush(ready, i)
     return ordered
 
 
-def _environment(written: Mapping[str, Any], named: Named, base: Path) -> Environment:
-    filled = {key: fill(value, words_of(named.name, written["name"])) for key, value in written.items()}
-    engine = filled["engine"] | {"path": directory(filled["engine"]["path"], base)}
+def _environment(merged: Merged, named: Named, base: Path) -> Environment:
+    written, filled = merged.values, merged.filled
     return Environment(
-        name=written["name"],
+        name=merged.name,
         branch=filled["branch"],
         source=written.get("from"),
         auto=written.get("auto", True),
-        engine=_spec(engine),
+        engine=_spec(_engine(filled["engine"], base)),
         health=() if written["health"] == "none" else tuple(map(_spec, filled["health"])),
         gates=tuple(map(_spec, filled.get("gates", ()))),
         protect=tuple(written.get("protect", ())),
+        requires=tuple(written.get("requires", ())),
+        strategy=written.get("strategy", "merge"),
+        history=written.get("history", "merge"),
         verify=_verify(written.get("verify", {})),
         dwell=duration(written.get("dwell", "0s")),
         schedule=_schedule(written.get("schedule")),
-        deciding=_deciding(written, filled, named),
+        deciding=_deciding(merged, named),
     )
 
 
-def _deciding(written: Mapping[str, Any], filled: Mapping[str, Any], named: Named) -> Mapping[str, Any]:
-    may_hold_placeholders = {"gates", "health"}
-    keys = {k: (filled if k in may_hold_placeholders else written)[k] for k in DECIDING if k in written}
-    return {"repository": named.repository, "branch": filled["branch"]} | keys
+def _engine(written: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    return {**written, **({"path": directory(written["path"], base)} if "path" in written else {})}
 
 
-def _in_force(written: Mapping[str, Any], environment: Environment) -> Mapping[str, Any]:
-    return {**environment.deciding, **{key: written[key] for key in ("dwell", "auto") if key in written}}
+def _deciding(merged: Merged, named: Named) -> Mapping[str, Any]:
+    keys = {key: merged.filled.get(key, merged.values[key]) for key in DECIDING if key in merged.values}
+    scope = {} if named.paths is None else {"paths": [path.removesuffix("/") for path in named.paths]}
+    return {"repository": named.repository, **scope, "branch": merged.filled["branch"]} | keys
+
+
+def _in_force(merged: Merged, environment: Environment) -> Mapping[str, Any]:
+    return {**environment.deciding, **{key: merged.values[key] for key in ("dwell", "auto") if key in merged.values}}
 
 
 def _spec(written: Mapping[str, Any]) -> Spec:

@@ -135,6 +135,19 @@ def pattern(text: str) -> str | None:
     return None
 
 
+def scope(text: str) -> str | None:
+    """A directory or a file of `paths`."""
+    if found := re.search(r"[\x00-\x1f\x7f-\x9f]", text):
+        return f"a path must not hold the control character U+{ord(found[0]):04X}"
+    if found := re.search(r"[*?\[]|^[!:]", text):
+        return f"`{plain(text)}` holds `{found[0]}`, and patterns are not known here: name directories and files"
+    if text.startswith("/"):
+        return f"`{plain(text)}` is nowhere: paths in a repository begin without `/`"
+    if re.search(r"//|(^|/)\.{1,2}(/|$)", text):
+        return f"`{plain(text)}` is nowhere: no `.`, `..` or `//` in paths"
+    return None
+
+
 def cron(text: str) -> str | None:
     """Five cron fields that fire at some time."""
     from cronsim import CronSim, CronSimError  # 10 ms, and few files have a schedule
