@@ -10,11 +10,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from promotion import gates, merge
+from promotion import gates, merge, observe
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
-from promotion.model import Commit, Entry, Environment, Subject, Verdict, short
+from promotion.model import Commit, Entry, Environment, Verdict, short
 from promotion.observe import Site, World
 from promotion.plan import DEPTH, Change, Gates, Merged, Plan, Question, View, decide
 from promotion.repository import Repository
@@ -164,7 +164,7 @@ def _gates(site: Site, view: View, question: Gates, deadline: float) -> tuple[Ve
     current = steady is not None and view.now - steady.at <= 2 * view.application.heartbeat
     deployed = observed is not None and observed.revision == question.commit
     asked = GateQuestion(
-        subject=Subject(view.application.name, environment.name, question.commit),
+        subject=observe.subject(view.application, environment, question.commit),
         source=environment.source or "",
         now=view.now,
         heartbeat=view.application.heartbeat,

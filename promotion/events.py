@@ -86,7 +86,9 @@ class Event:
             "observed": f"{self.data.get('health', 'as before')} {short(self.data.get('revision'))}".strip(" -"),
             "promoted": f"{short(self.data.get('source'))} as {short(self.data.get('commit'))}",
             "absorbed": short(self.data.get("source")),
-            "reverted": f"{len(self.data.get('paths', ()))} files",
+            "reverted": short(self.data["found"])
+            if "found" in self.data
+            else f"{len(self.data.get('paths', ()))} files",
         }.get(self.event, short(self.data["commit"]) if "commit" in self.data else "")
         return f"{self.application}: {self.environment or 'all'} {self.event} {what}".strip()
 

@@ -70,7 +70,9 @@ class Environment:
     auto: bool = True
     engine: Spec = field(default_factory=lambda: Spec("directory"))
     health: tuple[Spec, ...] = ()
-    """Empty means `health: none`, which is never healthy (S3)."""
+    """Empty means `health: none`, which is never healthy (S3), unless the engine's own word is to count."""
+    engine_says: bool = False
+    """`health: engine`: no checks, what the engine says of health is the answer."""
     gates: tuple[Spec, ...] = ()
     protect: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
@@ -144,6 +146,8 @@ class Reverted:
     at: datetime
     revision: str
     paths: tuple[str, ...]
+    found: str | None = None
+    """The revision that ran in its place, where all of it was another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,9 @@ class Subject:
     application: str
     environment: str
     revision: str | None
+    repository: str = ""
+    """Its address, which holds no secret; '' where nobody needs it."""
+    branch: str = ""
 
 
 # --- Git -----------------------------------------------------------------------------------------------------------

@@ -13,13 +13,24 @@ from promotion import ledger
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, span
+from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, short, span
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
 from promotion.state import Observed, State
 
 # The worst answer wins; what is plainly bad is said before what is not known.
 _WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A branch's tip that could not be deployed, so many times, the last time at `at`; not tried again before `until`."""
+
+    revision: str
+    times: int
+    at: datetime
+    until: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class Site:
     by: str
     probed: dict[tuple[str, str, int], tuple[datetime, Verdict]] = field(default_factory=dict)
     """Recent answers of probes: (environment, commit, number of the gate)."""
+    late: dict[str, Late] = field(default_factory=dict)
+    """By environment: what the sync loops of this process could not deploy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +125,37 @@ def watch(site: Site, world: World, environments: Sequence[Environment]) -> Worl
     with ThreadPoolExecutor(max_workers=8) as pool:
         for environment, seen in zip(environments, pool.map(one, environments), strict=True):
             if isinstance(seen, Observation):
-                observations[environment.name] = seen
+                astray = _astray(site, world, environment, seen.revision)
+                observations[environment.name] = replace(seen, reasons=(*seen.reasons, *astray))
             else:
                 unread[environment.name] = seen
     return replace(world, observations=observations, unread=unread)
+
+
+def _astray(site: Site, world: World, environment: Environment, revision: str | None) -> tuple[str, ...]:
+    """What is to be said where another commit runs than the branch's, and not because the branch's is new."""
+    tip = world.tip(environment)
+    if revision in (None, tip):
+        return ()
+    assert revision is not None
+    if ran_before(world, environment, tip, revision):
+        return (_in_its_place(environment, tip, revision),)
+    if site.repository.is_ancestor(revision, tip):
+        return ()
+    return (
+        f"runs {short(revision)}, which is not on {environment.branch}: deployed by hand, or the branch was rewound?",
+    )
+
+
+def ran_before(world: World, environment: Environment, tip: str, revision: str) -> bool:
+    """Whether a branch's tip was deployed before this other revision, as far as the ledger knows."""
+    state = world.state.of(environment.name)
+    said = state.observed.reasons if state.observed else ()  # facts are forgotten, the last reading is not
+    return tip in state.facts or _in_its_place(environment, tip, revision) in said
+
+
+def _in_its_place(environment: Environment, tip: str, revision: str) -> str:
+    return f"runs {short(revision)}, which is not {environment.branch}'s {short(tip)}: deployed by hand?"
 
 
 def carried(world: World, fresh: World, recorded: State) -> World:
@@ -140,21 +180,31 @@ def observe(site: Site, environment: Environment, tip: str) -> Observation:
     Raises TemporaryError when the engine cannot be reached, and when what it answers is gone before the answers are in.
     """
     engine, settings = ENGINES[environment.engine.type], environment.engine.settings
-    expected = Subject(site.application.name, environment.name, tip)
+    expected = subject(site.application, environment, tip)
     deployed = engine.observe(settings, expected)
     readings = [deployed.reading] if deployed.reading else []
-    if deployed.revision is None:
-        readings.append(Reading(Health.MISSING, "nothing is deployed") if not readings else readings[0])
+    if deployed.revision is None:  # whatever is said of it, it is not healthy
+        bad = [reading for reading in readings if reading.health is not Health.HEALTHY]
+        readings = bad or [Reading(Health.MISSING, "nothing is deployed")]
+    elif environment.engine_says:
+        readings = readings or [Reading(Health.UNKNOWN, "health: engine, and the engine says nothing about health")]
     elif not environment.health:
         readings.append(Reading(Health.UNKNOWN, "health: none, so nothing says that it is healthy"))
     else:
-        subject = replace(expected, revision=deployed.revision)
-        readings += [CHECKS[check.type](check.settings, subject) for check in environment.health]
-        if engine.observe(settings, expected).revision != deployed.revision:  # S2: what was asked is gone already
+        asked = replace(expected, revision=deployed.revision)
+        readings += [CHECKS[check.type](check.settings, asked) for check in environment.health]
+        again = engine.observe(settings, expected)
+        if again.revision != deployed.revision:  # S2: what was asked is gone already
             raise TemporaryError("the deployed revision changed while it was read")
+        readings += [again.reading] if again.reading else []
     health = min((r.health for r in readings), key=_WORST.index)
     reasons = tuple(dict.fromkeys(r.reason for r in readings if r.health is health))
     return Observation(deployed.revision, health, reasons, site.clock(), deployed.records)
+
+
+def subject(application: Application, environment: Environment, revision: str | None) -> Subject:
+    """What engines, checks and gates are asked about."""
+    return Subject(application.name, environment.name, revision, application.repository, environment.branch)
 
 
 def settle(seen: Observation, last: Observed | None, dwell: timedelta) -> tuple[Observation, datetime | None]:

@@ -135,6 +135,15 @@ def test_defaults(whole: Pipeline) -> None:
     assert (plain.name, plain.heartbeat, plain.ledger) == ("shop", timedelta(minutes=10), "refs/heads/promotion/shop")
 
 
+def test_programs_of_an_engine() -> None:
+    """A relative path is relative to the file; a name is found on PATH, and arguments stay as they are."""
+    made = parse(dump(file(env(engine=COMMAND, health="engine"), env("b", engine=COMMAND | {"deploy": ["/a/../b"]}))))
+    one, two = made.applications[0].environments
+    programs = {"deploy": ["/srv/conf/bin/deploy", "dev"], "observe": ["ask", "a/b"]}
+    assert (one.engine, one.engine_says, one.health) == (Spec("command", programs), True, ())
+    assert (two.engine.settings["deploy"], two.engine_says) == (["/b"], False)
+
+
 def test_the_deciding_keys_are_those_written(whole: Pipeline) -> None:
     """Adding a default later must change no plan_id; engine, schedule and dwell decide nothing about a plan."""
     prod, dev = (whole.applications[1].environment(name).deciding for name in ("prod", "dev"))
@@ -220,6 +229,7 @@ def test_all_problems_at_once_each_with_its_place() -> None:
 
 
 DIRECTORY = {"type": "directory", "path": "x"}
+COMMAND = {"type": "command", "deploy": ["bin/deploy", "{environment}"], "observe": ["ask", "a/b"]}
 ONE = "$.environments[0]"
 TWO = "$.environments[1]"
 NO_DURATION = "is not a duration: write 90s, 15m, 2h or 3d"
@@ -333,9 +343,21 @@ def gate(**more: Any) -> dict[str, Any]:
                                   "in Git"),
         # engines
         (root(engine=None), f"{ONE}.engine: missing"),
-        (root(engine={}), f"{ONE}.engine.type: missing (directory)"),
-        (root(engine={"type": "argocd"}), f"{ONE}.engine.type: `argocd` is not known here (directory)"),
+        (root(engine={}), f"{ONE}.engine.type: missing (directory, command)"),
+        (root(engine={"type": "argocd"}), f"{ONE}.engine.type: `argocd` is not known here (directory, command)"),
         (root(engine={"type": "directory"}), f"{ONE}.engine.path: missing"),
+        (root(engine={"type": "comand"}), f"{ONE}.engine.type: `comand` is not known here; did you mean `command`? (directory, "
+                                          "command)"),
+        (root(engine=COMMAND | {"deploy": []}), f"{ONE}.engine.deploy: empty: at least one entry is needed"),
+        (root(engine=COMMAND | {"deploy": "make deploy"}), f"{ONE}.engine.deploy: a list belongs here, not the text `make deploy`"),
+        (root(engine={"type": "command", "deploy": ["a"]}), f"{ONE}.engine.observe: missing"),
+        (root(engine=COMMAND | {"path": "x"}), f"{ONE}.engine.path: unknown key; allowed: type, deploy, observe, deploy_timeout, "
+                                               "observe_timeout"),
+        (root(engine=COMMAND | {"deploy_timeout": "0s"}), f"{ONE}.engine.deploy_timeout: `0s` is not a duration of at least 1s: "
+                                                          "write 90s, 15m, 2h or 3d"),
+        (root(engine=COMMAND | {"observe": ["ask", "{env}"]}), f"{ONE}.engine.observe[1]: no placeholder `{{env}}` "
+                                                               "({application}, {environment})"),
+        (root(health="engine"), f"{ONE}.health: a directory says nothing about health: write a list of checks, or `none`"),
         (root(engine=[DIRECTORY]), f"{ONE}.engine: a mapping belongs here, not a list"),
         (root(engine=DIRECTORY | {"keep": 0}), f"{ONE}.engine.keep: 0 is not allowed: at least 1"),
         (root(engine=DIRECTORY | {"keep": 2.0}), f"{ONE}.engine.keep: a whole number belongs here, not the number 2.0"),
@@ -349,8 +371,8 @@ def gate(**more: Any) -> dict[str, Any]:
         # checks
         (root(health=None), f"{ONE}.health: missing: write a list of checks, or `health: none` when there is none"),
         (root(health=[]), f"{ONE}.health: empty: at least one entry is needed"),
-        (root(health="None"), f"{ONE}.health: `None` is not known here; did you mean `none`? (none)"),
-        (root(health={"type": "http"}), f"{ONE}.health: the word `none` or a list belongs here, not a mapping"),
+        (root(health="None"), f"{ONE}.health: `None` is not known here; did you mean `none`? (none, engine)"),
+        (root(health={"type": "http"}), f"{ONE}.health: the word `none` or `engine` or a list belongs here, not a mapping"),
         (root(health=["http"]), f"{ONE}.health[0]: a mapping belongs here, not the text `http`"),
         (check(url="http://h/"), f"{ONE}.health[0].type: missing (http, command)"),
         (check(type="htpp", url="http://h/"), f"{ONE}.health[0].type: `htpp` is not known here; did you mean `http`? "
@@ -441,7 +463,9 @@ def test_no_is_none_of_the_words() -> None:
     said = f"{TWO}.verify.on_failure: `no` is not known here; did you mean `none`? (none, hold)"
     assert wrong(text) == [said]
     text = yaml.safe_dump(file()).replace("health: none", "health: no")
-    assert wrong(text) == [f"{ONE}.health: `no` is read by YAML as false, but the word `none` or a list belongs here"]
+    assert wrong(text) == [
+        f"{ONE}.health: `no` is read by YAML as false, but the word `none` or `engine` or a list belongs here"
+    ]
 
 
 def test_cycles_are_printed() -> None:
@@ -620,7 +644,7 @@ def test_the_schema_allows_no_unknown_key() -> None:
         if each.get("type") == "object" and "properties" in each:
             if "allOf" in each:
                 refs = [branch["then"]["$ref"].removeprefix("#/$defs/") for branch in each["allOf"]]
-                assert refs == each["properties"]["type"]["enum"]
+                assert [ref.removesuffix("-engine") for ref in refs] == each["properties"]["type"]["enum"]
                 assert all(config.schema()["$defs"][ref]["additionalProperties"] is False for ref in refs)
             else:
                 assert each["additionalProperties"] is False
@@ -659,9 +683,10 @@ def test_every_key_is_documented(name: str, key: str, rule: dict[str, Any]) -> N
     if name in ("check", "gate", "engine"):
         assert all(f"`{kind}`" in text for kind in rule["enum"])
         return
-    heading = {"": "The file", "application": "Applications", "environment": "Environments"}.get(name, f"`{name}`")
+    titles = {"": "The file", "application": "Applications", "environment": "Environments"}
+    heading = {**titles, "command-engine": "`command` as an engine"}.get(name, f"`{name}`")
     sections = {part.split("\n", 1)[0].strip("# "): part for part in re.split(r"^(?=##)", text, flags=re.MULTILINE)}
-    (section,) = [part for title, part in sections.items() if heading in title]
+    section = sections[heading]
     if key == "type":
         return
     (row,) = re.findall(rf"^\| `{key}` \|.*", section, re.MULTILINE)

@@ -12,14 +12,15 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from promotion.checks.said import first_line
 from promotion.model import Health, Reading, Subject, duration, span
 
 CAP = 64 << 10
-"""Bytes kept of each of a program's two outputs; the rest is read and dropped."""
+"""Bytes of each of a program's two outputs that count; one more is kept, to tell that there were more."""
 PASSED = ("PATH", "HOME", "LANG", "TZ")
 POLL_SECONDS = 0.05
 
@@ -30,6 +31,8 @@ class Ended:
 
     status: int | None
     said: str
+    output: bytes = field(default=b"", compare=False, repr=False)
+    """Its standard output; longer than CAP when there was more than that."""
 
 
 def ask(settings: Mapping[str, Any], subject: Subject) -> Reading:
@@ -46,10 +49,19 @@ def ask(settings: Mapping[str, Any], subject: Subject) -> Reading:
             return Reading(Health.UNKNOWN, f"exit {status}: {ended.said}" if ended.said else f"exit {status}")
 
 
-def run(argv: Sequence[str], subject: Subject, timeout: str, *, sweep: bool = False) -> Ended:
+def run(
+    argv: Sequence[str],
+    subject: Subject,
+    timeout: str,
+    *,
+    sweep: bool = False,
+    folder: Path | None = None,
+    handed: Sequence[int] = (),
+) -> Ended:
     """Runs a program to its end, or kills its whole process group when `timeout` (a duration) has passed.
 
     With `sweep` whatever of the group outlives the program is killed too; without, a service it started stays.
+    It works in `folder`, and is handed these file descriptors.
     """
     limit = duration(timeout)
     try:
@@ -59,6 +71,8 @@ def run(argv: Sequence[str], subject: Subject, timeout: str, *, sweep: bool = Fa
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_environment(subject),
+            cwd=folder,
+            pass_fds=handed,
             start_new_session=True,
         )
     except (OSError, ValueError) as exc:
@@ -75,21 +89,25 @@ def run(argv: Sequence[str], subject: Subject, timeout: str, *, sweep: bool = Fa
         return Ended(None, f"no end within {span(limit)}")
     if process.returncode < 0:
         return Ended(None, f"killed by {_signal(-process.returncode)}")
-    return Ended(process.returncode, output)
+    said = next(filter(None, (first_line(data.decode("utf-8", "replace")) for data in output)), "")
+    return Ended(process.returncode, said, output[0])
 
 
 def _environment(subject: Subject) -> dict[str, str]:
     # Not a setting of ours that is read here, but what a program cannot do without; all else may be a secret.
     kept = {name: os.environ[name] for name in PASSED if name in os.environ}
-    return kept | {
+    known = {"PROMOTION_REPOSITORY": subject.repository, "PROMOTION_BRANCH": subject.branch}
+    return {
+        **kept,
         "PROMOTION_APPLICATION": subject.application,
         "PROMOTION_ENVIRONMENT": subject.environment,
         "PROMOTION_REVISION": subject.revision or "",
+        **{name: value for name, value in known.items() if value},
     }
 
 
-def _drain(process: subprocess.Popen[bytes], deadline: float) -> str | None:
-    """Reads both outputs until the program has ended; returns its first line (stdout's before stderr's), None: too late.
+def _drain(process: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bytes] | None:
+    """Reads both outputs until the program has ended; returns what was kept of stdout and stderr, None: too late.
 
     The program's end counts, not that of its outputs: a grandchild may hold them open for ever.
     """
@@ -109,14 +127,15 @@ def _drain(process: subprocess.Popen[bytes], deadline: float) -> str | None:
                 break
         else:
             return None
-    return next(filter(None, (first_line(data.decode("utf-8", "replace")) for data in kept.values())), "")
+    out, err = kept.values()
+    return bytes(out), bytes(err)
 
 
 def _take(selector: selectors.BaseSelector, fd: int, kept: bytearray) -> None:
     data = os.read(fd, 1 << 16)
     if not data:
         selector.unregister(fd)
-    kept += data[: CAP - len(kept)]
+    kept += data[: CAP + 1 - len(kept)]
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -147,7 +147,7 @@ def _pass(
     errors: list[PromotionError] = []
     if sync:
         world = observation.survey(site)
-        errors += reconcile.deploy(site, world, environments)
+        errors += reconcile.deploy(site, world, environments).errors
         world = observation.watch(site, world, environments)
     else:
         world = reconcile.watch_only(site, [e.name for e in environments])

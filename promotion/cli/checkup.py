@@ -64,7 +64,7 @@ def _engines(site: Site, world: World) -> Iterator[dict[str, Any]]:
             yield _row(site, environment.name, "fault", str(exc), exc.hint or "engine and its settings")
             continue
         said = f"{short(seen.revision)} is {seen.health}" + (f": {'; '.join(seen.reasons)}" if seen.reasons else "")
-        if not environment.health:
+        if not environment.health and not environment.engine_says:
             fix = f"without checks {environment.name} is never healthy: write some below `health:`"
             yield _row(site, environment.name, "note", said, fix)
         else:

@@ -233,6 +233,8 @@ def _what(e: Data) -> str:
     if e["event"] in ("promoted", "absorbed", "adopted"):
         return f"{short(e['source'])}" + (f" as {short(e['commit'])}" if "commit" in e else "")
     if e["event"] == "reverted":
+        if "found" in e:
+            return f"{short(e['revision'])} again, where {short(e['found'])} ran"
         return ", ".join(e["paths"][:NAMED])
     said = e.get("reason") or "; ".join(e.get("reasons", ()))
     return " ".join(filter(None, [short(e["commit"]) if "commit" in e else "", said]))

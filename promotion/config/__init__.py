@@ -117,7 +117,8 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
         source=written.get("from"),
         auto=written.get("auto", True),
         engine=_spec(_engine(filled["engine"], base)),
-        health=() if written["health"] == "none" else tuple(map(_spec, filled["health"])),
+        health=() if isinstance(written["health"], str) else tuple(map(_spec, filled["health"])),
+        engine_says=written["health"] == "engine",
         gates=tuple(map(_spec, filled.get("gates", ()))),
         protect=tuple(written.get("protect", ())),
         requires=tuple(written.get("requires", ())),
@@ -131,7 +132,10 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
 
 
 def _engine(written: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
-    return {**written, **({"path": directory(written["path"], base)} if "path" in written else {})}
+    """Relative paths are relative to the file; that of a program too, unless it is a mere name, to be found on PATH."""
+    places = {"path": directory(written["path"], base)} if "path" in written else {}
+    programs = [key for key in ("deploy", "observe") if key in written and "/" in written[key][0]]
+    return {**written, **places, **{key: [directory(written[key][0], base), *written[key][1:]] for key in programs}}
 
 
 def _deciding(merged: Merged, named: Named) -> Mapping[str, Any]:

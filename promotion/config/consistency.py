@@ -116,6 +116,9 @@ def _of_environment(each: Merged) -> Iterator[Finding]:
                 if found[1] not in PLACEHOLDERS:
                     choices = nearest(found[1], [f"{{{word}}}" for word in PLACEHOLDERS])
                     yield Finding(below, f"no placeholder `{plain(found[0])}`{choices}")
+    engine = each.values.get("engine") or {}
+    if each.values.get("health") == "engine" and engine.get("type") == "directory":
+        yield Finding(each.at("health"), "a directory says nothing about health: write a list of checks, or `none`")
     yield from _all(names.pattern, each.values.get("protect"), each.at("protect"))
     yield from _of_times(each)
 

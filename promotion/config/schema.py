@@ -115,8 +115,8 @@ def _said(document: Document, steps: Steps, error: ValidationError, rule: Mappin
 
 
 def _other_type(written: str | None, value: Any, allowed: list[str], rule: Mapping[str, Any]) -> str:
-    word = rule.get("then", {}).get("const")
-    wanted = " or ".join(f"the word `{word}`" if word and kind == "string" else _KINDS[kind] for kind in allowed)
+    words = " or ".join(f"`{word}`" for word in rule.get("then", {}).get("enum", ()))
+    wanted = " or ".join(f"the word {words}" if words and kind == "string" else _KINDS[kind] for kind in allowed)
     if written is not None and value is not None and "string" in allowed:
         taken = f"`{plain(written)}` is read by YAML as {said(value)}"
         if "pattern" in rule and not re.fullmatch(rule["pattern"], written):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promotion.engines import directory
+from promotion.engines import command, directory
 from promotion.engines.contract import Engine
 
-ENGINES: dict[str, Engine] = {"directory": directory}
+ENGINES: dict[str, Engine] = {"directory": directory, "command": command}

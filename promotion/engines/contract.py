@@ -25,13 +25,15 @@ class Content(Protocol):
 class Deployed:
     """What an engine says: the deployed revision (None: nothing) and its own word on health (None: it has none).
 
-    `reverted` lists the paths that were changed by hand and put back by this sync, `records` what earlier ones kept.
+    `reverted` lists the paths that were changed by hand and put back by this sync, `records` what earlier ones kept;
+    `replaced` is the revision that ran before this sync deployed another one.
     """
 
     revision: str | None
     reading: Reading | None = None
     reverted: tuple[str, ...] = ()
     records: tuple[Reverted, ...] = ()
+    replaced: str | None = None
 
 
 class Engine(Protocol):
@@ -42,5 +44,8 @@ class Engine(Protocol):
         ...
 
     def sync(self, settings: Mapping[str, Any], subject: Subject, content: Content) -> Deployed:
-        """Make the running system match `subject.revision`, whose files are `content`."""
+        """Make the running system match `subject.revision`, whose files are `content`.
+
+        When something else runs afterwards, the deployment failed: the reading says why.
+        """
         ...

@@ -43,7 +43,7 @@ def export(root: Path, content: Content) -> tuple[Row, ...]:
 def row_of(path: bytes, entry: Entry) -> Row:
     """What an entry of a commit is in a release. Raises ConfigError when it cannot be."""
     if entry.mode == 0o160000:
-        raise _refused(path, "is a submodule, which the engine directory does not deploy")
+        raise _refused(path, "is a submodule, which is not deployed")
     if stat.S_ISLNK(entry.mode):
         return Row(path, 0o120000, entry.oid)
     if not stat.S_ISREG(entry.mode):

@@ -3,7 +3,8 @@
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, hold, lift
-from promotion.reconcile.rounds import Round, deploy, reconcile, watch_only
+from promotion.reconcile.rounds import Round, reconcile, watch_only
+from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
 
 __all__ = [

@@ -90,6 +90,7 @@ def _reverted(site: Site, draft: Draft, environment: Environment) -> Draft:
         known = draft.state.of(environment.name).reverted_at
         if known is None or record.at > known:
             data = {"revision": record.revision, "paths": list(record.paths), "reverted_at": iso(record.at)}
+            data |= {"found": record.found} if record.found else {}
             draft = draft.plus(event_for(site, "reverted", environment, data))
     return draft
 

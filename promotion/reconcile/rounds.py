@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from promotion import answers, observe
-from promotion.engines import ENGINES
 from promotion.errors import PromotionError, TemporaryError
-from promotion.model import Environment, Subject
+from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, land
+from promotion.reconcile.sync import Synced, deploy, with_put_back
 from promotion.reconcile.write import TRIES, write
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +48,11 @@ def reconcile(
     site.probed.clear()
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
-    errors = deploy(site, world, wanted) if sync and not dry_run else []
+    synced = deploy(site, world, wanted) if sync and not dry_run else Synced()
+    errors = list(synced.errors)
     seen = {e.name for e in wanted} | {e.source for e in wanted}
     world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
-    draft = holds(site, news(site, world))
+    draft = holds(site, news(site, with_put_back(world, synced)))
     hops = failures(draft)
     plans: dict[str, Plan] = {}
     for environment in (e for e in wanted if e.source and due(e)):
@@ -71,29 +69,6 @@ def reconcile(
     if not dry_run:
         draft = record(site, draft)
     return Round(draft.drafted, tuple(hops), plans, tuple(errors))
-
-
-def deploy(site: Site, world: World, environments: Collection[Environment]) -> list[PromotionError]:
-    """Runs the embedded sync loop of these environments once; returns what people have to mend.
-
-    One that fails for now is logged: its observation says what is wrong with it.
-    """
-    errors: list[PromotionError] = []
-    for environment in environments:
-        tip = world.tip(environment)
-        subject = Subject(site.application.name, environment.name, tip)
-        try:
-            deployed = ENGINES[environment.engine.type].sync(
-                environment.engine.settings, subject, site.repository.content(tip)
-            )
-        except TemporaryError as exc:
-            log.warning("%s: %s", environment.name, exc)
-        except PromotionError as exc:
-            errors.append(exc)
-        else:
-            if deployed.reverted:
-                log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
-    return errors
 
 
 def failures(draft: Draft) -> list[Result]:

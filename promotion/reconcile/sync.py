@@ -1,0 +1,100 @@
+"""The embedded sync loops: makes what runs match its branch, and says of what it cannot deploy why; must not write to Git."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from promotion import observe
+from promotion.engines import ENGINES
+from promotion.engines.contract import Deployed
+from promotion.errors import PromotionError, TemporaryError
+from promotion.model import Environment, Reverted, short
+from promotion.observe import Late, Site, World
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=10)
+"""After a deployment that failed, in one process: a program is not to be started every few seconds for a night."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What people have to mend, and by environment what was put back since somebody had deployed another revision."""
+
+    errors: tuple[PromotionError, ...] = ()
+    put_back: Mapping[str, Reverted] = field(default_factory=dict)
+
+
+def deploy(site: Site, world: World, environments: Collection[Environment]) -> Synced:
+    """Runs the embedded sync loop of these environments once.
+
+    One that cannot be reached for now is logged: its observation says what is wrong with it.
+    """
+    errors: list[PromotionError] = []
+    put_back: dict[str, Reverted] = {}
+    for environment in environments:
+        tip = world.tip(environment)
+        if late := _waiting(site, environment, tip):
+            errors.append(_undeployed(environment, late))
+            continue
+        subject = observe.subject(site.application, environment, tip)
+        try:
+            deployed = ENGINES[environment.engine.type].sync(
+                environment.engine.settings, subject, site.repository.content(tip)
+            )
+        except TemporaryError as exc:
+            log.warning("%s: %s", environment.name, exc)
+        except PromotionError as exc:
+            errors.append(exc)
+        else:
+            errors += _ended(site, environment, tip, deployed)
+            if record := _put_back(site, world, environment, tip, deployed):
+                put_back[environment.name] = record
+    return Synced(tuple(errors), put_back)
+
+
+def with_put_back(world: World, synced: Synced) -> World:
+    """A world that was read after it, with what it put back."""
+    observations = dict(world.observations)
+    for name, record in synced.put_back.items():
+        if seen := observations.get(name):
+            observations[name] = replace(seen, reverted=(*seen.reverted, record))
+    return replace(world, observations=observations)
+
+
+def _put_back(site: Site, world: World, environment: Environment, tip: str, deployed: Deployed) -> Reverted | None:
+    """Says what was put back; what a whole deployment put back is also to be recorded."""
+    if deployed.reverted:
+        log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
+    if deployed.replaced and observe.ran_before(world, environment, tip, deployed.replaced):
+        log.warning("%s: put back %s, where %s ran", environment.name, short(tip), short(deployed.replaced))
+        return Reverted(site.clock(), tip, (), deployed.replaced)
+    return None
+
+
+# --- what could not be deployed ------------------------------------------------------------------------------------
+
+
+def _waiting(site: Site, environment: Environment, tip: str) -> Late | None:
+    late = site.late.get(environment.name)
+    return late if late and late.revision == tip and late.at <= site.clock() < late.until else None
+
+
+def _ended(site: Site, environment: Environment, tip: str, deployed: Deployed) -> list[PromotionError]:
+    """Remembers a deployment that failed, for as long as this process lives and the branch stays."""
+    before = site.late.pop(environment.name, None)
+    if deployed.revision == tip:
+        return []
+    times = before.times + 1 if before and before.revision == tip else 1
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(times - 1, 10))
+    why = deployed.reading.reason if deployed.reading else "something else runs"
+    site.late[environment.name] = late = Late(tip, times, site.clock(), site.clock() + pause, why)
+    return [_undeployed(environment, late)]
+
+
+def _undeployed(environment: Environment, late: Late) -> TemporaryError:
+    return TemporaryError(f"{short(late.revision)} could not be deployed: {late.reason}", where=environment.name)
