@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,39 +19,9 @@ from jsonschema import Draft202012Validator
 from promotion import config
 from promotion.errors import ConfigError
 from promotion.model import Pipeline, Schedule, Spec, Verify, duration
+from tests.support.written import FILE, dump, env, file, parse, wrong
 
 ROOT = Path(__file__).resolve().parent.parent
-FILE = Path("/srv/conf/environments.yaml")
-
-
-def parse(text: str) -> Pipeline:
-    return config.parse(text.encode(), FILE)
-
-
-def dump(value: Any) -> str:
-    """YAML by which the same value is read back; JSON is YAML."""
-    return json.dumps(value)
-
-
-def env(name: str = "dev", /, **more: Any) -> dict[str, Any]:
-    """A valid environment; None takes a key away, and a trailing `_` is for words of Python."""
-    engine = {"type": "directory", "path": f"out/{name}"}
-    keys = {"name": name, "branch": f"env/{name}", "engine": engine, "health": "none"}
-    keys |= {key.rstrip("_"): value for key, value in more.items()}
-    return {key: value for key, value in keys.items() if value is not None}
-
-
-def file(*environments: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    """A valid file with one application; None takes a key away."""
-    keys = {"version": 1, "repository": "/srv/git/shop.git", "environments": list(environments) or [env()]} | more
-    return {key: value for key, value in keys.items() if value is not None}
-
-
-def wrong(value: Any) -> list[str]:
-    """The problems of a file, without its name and the places."""
-    with pytest.raises(ConfigError) as caught:
-        config.parse((value if isinstance(value, str) else dump(value)).encode(), FILE)
-    return [re.sub(r"^/srv/conf/environments\.yaml:\d+:\d+: ", "", line) for line in caught.value.problems]
 
 
 # --- what it becomes ------------------------------------------------------------------------------------------------

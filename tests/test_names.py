@@ -194,3 +194,22 @@ def test_patterns(text: str) -> None:
 def test_patterns_that_would_protect_nothing(text: str) -> None:
     """A mistake here loses a file, so it is said."""
     assert names.pattern(text) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["billing/", "a", "shared/limits.yaml", "..a", "a..b/c", ".github/", "a b", "a!", "Ä/ö"]
+)
+def test_scopes(text: str) -> None:
+    """Directories and files, as bytes."""
+    assert names.scope(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["*", "a/*.yaml", "a?", "[ab]", "!a", ":(glob)a", "/a", "/", "a//", "//", "./a", "a/../b", "..", "a/.", "a\nb"],
+)
+def test_scopes_that_are_nowhere(text: str) -> None:
+    """No patterns, and nothing that Git has no path for: such a scope would be empty."""
+    said = names.scope(text)
+    assert said is not None
+    assert "\n" not in said

@@ -92,9 +92,8 @@ def _application(named: Named, heartbeat: str, base: Path) -> Application:
 
 def _sources_first(environments: Sequence[Merged]) -> list[Merged]:
     """In the order of the file, but each after those it takes commits from or requires."""
-    index = {each.name: i for i, each in enumerate(environments)}
     waits = [{*([e.values["from"]] if "from" in e.values else []), *e.values.get("requires", ())} for e in environments]
-    following: dict[str, list[int]] = {name: [] for name in index}
+    following: dict[str, list[int]] = {each.name: [] for each in environments}
     for i, before in enumerate(waits):
         for name in before:
             following[name].append(i)

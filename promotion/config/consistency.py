@@ -63,7 +63,7 @@ def _of_names(environments: Sequence[Any]) -> Iterator[Finding]:
 
 def _of_applications(raw: Mapping[str, Any], applications: Sequence[Named]) -> Iterator[Finding]:
     if "applications" in raw:
-        for key in ("repository", "name", "ledger"):
+        for key in ("repository", "paths", "name", "ledger"):
             if key in raw:
                 yield Finding((key,), "cannot stand beside `applications`: write it into its entry", at_key=True)
     elif "repository" not in raw:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from promotion.config.document import plain
+from promotion.config.document import Steps, plain
 from promotion.config.written import Finding, Merged, Named
 from promotion.spelling import nearest
 
 
 def of_graph(application: Named, known: Sequence[str]) -> Iterator[Finding]:
     """What is wrong with `from` and `requires` of one application; `known` are the names that stand in the file."""
-    own = {each.name: each for each in reversed(application.environments)}
+    own: dict[str, Merged] = {}
+    for each in application.environments:
+        own.setdefault(each.name, each)
     for name in sorted(application.selected or ()):
         if name not in known:
             steps = (*application.steps, "environments", name)
@@ -84,11 +86,17 @@ def _of_cycles(own: Mapping[str, Merged]) -> Iterator[Finding]:
     before = {name: [*([e.values["from"]] if "from" in e.values else []), *_others(e)] for name, e in own.items()}
     for cycle in cycles(before):
         text = f"a cycle, in which nothing can begin: {' -> '.join(cycle)}"
-        steps = own[cycle[0]].at("from")
-        for first, then in pairwise(cycle):
-            if first != own[then].values.get("from"):
-                steps = (*own[then].at("requires"), own[then].values["requires"].index(first))
-        yield Finding(steps, text)
+        links = [_link(own, *each) for each in reversed(list(pairwise(cycle)))]
+        yield Finding(min(links, key=lambda link: link[0])[1], text)
+
+
+def _link(own: Mapping[str, Merged], first: str, then: str) -> tuple[int, Steps]:
+    """Where it is written that one comes after another, and how far that is from being the mistake."""
+    each = own[then]
+    if first == each.values.get("from"):
+        return 0 if "from" in each.overridden else 2, each.at("from")
+    steps = (*each.at("requires"), each.values["requires"].index(first))
+    return 0 if "requires" in each.overridden else 1, steps
 
 
 def _others(each: Merged) -> list[str]:
