@@ -60,6 +60,17 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """Where the token for a remote is found, never the token itself: in a variable, or in a file (an absolute path)."""
+
+    token_env: str = ""
+    token_file: str = ""
+
+    def __str__(self) -> str:
+        return f"token_env {self.token_env}" if self.token_env else f"token_file {self.token_file}"
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """One stage of one application, with every placeholder filled in."""
 
@@ -83,6 +94,8 @@ class Environment:
     verify: Verify = field(default_factory=Verify)
     dwell: timedelta = timedelta(0)
     schedule: Schedule | None = None
+    credential: Credential | None = None
+    """What pushes its branch: its own, else its application's; None: what the user's git has."""
     deciding: Mapping[str, Any] = field(default_factory=dict)
     """The explicitly written keys that decide what may land (section 6, plan_id), as JSON values."""
 
@@ -105,6 +118,8 @@ class Application:
     in_force: Mapping[str, Any] = field(default_factory=dict)
     """The part of the file that decides, as one JSON document: what a `configured` event records (S14)."""
     heartbeat: timedelta = timedelta(minutes=10)
+    credential: Credential | None = None
+    """What reads, and pushes the ledger alone: its own, else that of the first environment that names one."""
     paths: tuple[str, ...] = ()
     """The scope: files and directories, the latter without a `/` at their end; empty means the whole repository."""
 

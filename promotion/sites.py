@@ -31,7 +31,9 @@ def open_site(application: Application, environ: Mapping[str, str], clock: Calla
 
 def _site(application: Application, environ: Mapping[str, str], git: Git, clock: Callable[[], datetime]) -> Site:
     by = environ.get("PROMOTION_USER") or git.people[0].email
-    return Site(application, Repository(application.repository, git, cache_folder(environ)), clock, by)
+    return Site(
+        application, Repository(application.repository, git, cache_folder(environ), application.credential), clock, by
+    )
 
 
 @contextmanager

@@ -238,7 +238,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(version=True), "$.version: the number 1 belongs here, not true"),
         (file(version=None), "$.version: missing: write `version: 1`"),
         (file(groups={}), "$.groups: unknown key; allowed: version, repository, paths, name, ledger, "
-                          "applications, heartbeat, environments"),
+                          "credentials, applications, heartbeat, environments"),
         (file(heartbeat="0s"), "$.heartbeat: `0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(heartbeat="0m0s"), "$.heartbeat: `0m0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(environments=[]), "$.environments: empty: at least one entry is needed"),
@@ -263,7 +263,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(repository=None, applications=[{"name": "b"}]), "$.applications[0].repository: missing"),
         (file(repository=None, applications=[]), "$.applications: empty: at least one entry is needed"),
         (file(repository=None, applications=[{"repository": "a", "groups": []}]),
-         "$.applications[0].groups: unknown key; allowed: name, repository, paths, ledger, environments"),
+         "$.applications[0].groups: unknown key; allowed: name, repository, paths, ledger, credentials, environments"),
         # environments
         (root(name=None), f"{ONE}.name: missing"),
         (root(name="Dev"), f"{ONE}.name: `Dev` is not a name: lower-case letters, digits and dashes, at most 63"),
@@ -274,8 +274,8 @@ def gate(**more: Any) -> dict[str, Any]:
         (root(branch="{app}/x"), f"{ONE}.branch: no placeholder `{{app}}` ({{application}}, {{environment}})"),
         (root(branch="{enviroment}"), f"{ONE}.branch: no placeholder `{{enviroment}}`; did you mean `{{environment}}`? "
                                       "({application}, {environment})"),
-        (root(groups=["a"]), f"{ONE}.groups: unknown key; allowed: name, from, requires, branch, auto, engine, health, "
-                             "gates, protect, strategy, history, verify, dwell, schedule"),
+        (root(groups=["a"]), f"{ONE}.groups: unknown key; allowed: name, from, requires, branch, credentials, auto, engine, "
+                             "health, gates, protect, strategy, history, verify, dwell, schedule"),
         (root(requires=[]), f"{ONE}.requires: not on a root: nothing is promoted into an environment without `from`"),
         (root(auto=True), f"{ONE}.auto: not on a root: nothing is promoted into an environment without `from`"),
         (root(gates=[]), f"{ONE}.gates: not on a root: nothing is promoted into an environment without `from`"),

@@ -172,10 +172,10 @@ def test_a_lost_race_decides_again_and_lands_once(stage: Stage) -> None:
     stage.sync("dev")
     push = stage.site.repository.push
 
-    def late(updates: object) -> str:
+    def late(*updates: object) -> str:
         stage.site.repository.push = push  # type: ignore[method-assign]
         assert promote(other, stage.env("qa")).outcome == "promoted"
-        return push(updates)  # type: ignore[arg-type]
+        return push(*updates)  # type: ignore[arg-type]
 
     stage.site.repository.push = late  # type: ignore[method-assign, assignment]
     assert promote(stage.site, stage.env("qa")).outcome == "nothing"

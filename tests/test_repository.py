@@ -24,7 +24,7 @@ from promotion.model import Entry
 from promotion.repository import Git, Repository, Update, cache, process, store
 from promotion.repository.formats import format_tree, parse_commit, parse_tree
 from promotion.repository.objects import EMPTY_TREE
-from promotion.repository.process import clean, failure, gist
+from promotion.repository.words import clean, failure, gist
 from promotion.sites import open_sites
 from tests.support.git import Origin
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion.config import document
+from promotion.config import credentials, document
 from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
 from promotion.config.places import directory
@@ -78,7 +78,8 @@ def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:
 
 def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, path: Path) -> Pipeline:
     heartbeat = data.get("heartbeat", HEARTBEAT)
-    return Pipeline(path, tuple(_application(named, heartbeat, base) for named in applications))
+    made = ((_application(named, heartbeat, base), named) for named in applications)
+    return Pipeline(path, tuple(credentials.handed_on(each, named.steps, data, base) for each, named in made))
 
 
 def _application(named: Named, heartbeat: str, base: Path) -> Application:
@@ -125,6 +126,7 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
         history=written.get("history", "merge"),
         verify=_verify(written.get("verify", {})),
         dwell=duration(written.get("dwell", "0s")),
+        credential=credentials.of(written, base),
         schedule=_schedule(written.get("schedule")),
         deciding=_deciding(merged, named),
     )

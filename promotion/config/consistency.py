@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion import calendar
-from promotion.config import names
+from promotion.config import credentials, names
 from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
 from promotion.config.places import of_environments, of_repositories, of_scope, places_of
@@ -39,6 +39,7 @@ def findings(
             *_of_settings(application, judged),
             *of_graph(application, known),
             *of_environments(application, places),
+            *credentials.findings(application, data),
         ]
         yield from (each for each in found if each.steps not in told)
         told.update(each.steps for each in found)
@@ -63,7 +64,7 @@ def _of_names(environments: Sequence[Any]) -> Iterator[Finding]:
 
 def _of_applications(raw: Mapping[str, Any], applications: Sequence[Named]) -> Iterator[Finding]:
     if "applications" in raw:
-        for key in ("repository", "paths", "name", "ledger"):
+        for key in ("repository", "paths", "name", "ledger", "credentials"):
             if key in raw:
                 yield Finding((key,), "cannot stand beside `applications`: write it into its entry", at_key=True)
     elif "repository" not in raw:

@@ -92,6 +92,8 @@ def _said(document: Document, steps: Steps, error: ValidationError, rule: Mappin
     value: Any = error.instance
     limit: Any = error.validator_value
     match error.validator:
+        case "type" if "credentials" in steps:
+            return f"{_KINDS[limit]} belongs here"  # what stands there may be the token
         case "type":
             return _other_type(document.written.get(steps), value, [limit] if isinstance(limit, str) else limit, rule)
         case "enum" | "const":

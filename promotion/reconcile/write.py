@@ -8,11 +8,12 @@ from dataclasses import replace
 from promotion import answers, ledger, observe
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.events import Event
+from promotion.model import Credential
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
-from promotion.repository.process import failure, gist
+from promotion.repository.words import failure, gist
 
 _PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
 """Reasons to reject a ref that are the server's trouble, not a rule."""
@@ -30,17 +31,18 @@ def write(site: Site, draft: Draft, plan: Plan | None = None) -> Draft | None:
         return draft
     world = draft.world
     branch = _branch_update(site, draft.events[-1], plan) if plan else None
+    credential = plan.view.environment.credential if plan and branch else site.application.credential
     for _ in range(TRIES):
         tip, state = ledger.append(site.repository, world.ledger, world.state, draft.events)
         assert tip is not None
         updates = [Update(site.application.ledger, world.ledger, tip), *([branch] if branch else [])]
-        said = site.repository.push(updates)
+        said = site.repository.push(updates, credential)
         after = observe.survey(site, any_configuration=True)
         if after.ledger == tip or (after.ledger and site.repository.is_ancestor(tip, after.ledger)):
             fresh = observe.carried(world, after, state)
             return Draft(fresh, fresh.state)
         if after.ledger == world.ledger and (branch is None or after.snapshot[branch.ref] == branch.old):
-            raise _rejected(site, said)
+            raise _rejected(site, said, credential)
         if not _same(site, draft, after, plan):
             return None
         world = replace(world, snapshot=after.snapshot, ledger=after.ledger, state=after.state)
@@ -75,7 +77,7 @@ def _same(site: Site, draft: Draft, after: World, plan: Plan | None) -> bool:
     )
 
 
-def _rejected(site: Site, said: str) -> PromotionError:
+def _rejected(site: Site, said: str, credential: Credential | None) -> PromotionError:
     """Nobody moved anything, so the remote itself said no; its words, and what to do."""
     where = site.repository.url
     declined = "declined" in said
@@ -84,8 +86,8 @@ def _rejected(site: Site, said: str) -> PromotionError:
         return TemporaryError(f"the remote's repository is locked: {gist(said)}", where=where, hint=hint)
     if declined or ("remote rejected" in said and not re.search(_PASSING, said)):
         words = f"the remote refused the push: {_their_words(said)}"
-        return ConfigError(words, where=where, hint="may this credential push there?")
-    return failure(said, where)
+        return ConfigError(words, where=where, hint=f"may {credential or 'this credential'} push there?")
+    return failure(said, where, credential)
 
 
 def _their_words(said: str) -> str:

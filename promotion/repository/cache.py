@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TextIO
 
 from promotion.errors import ConfigError, TemporaryError
-from promotion.repository.process import Git, gist, on_disk
+from promotion.repository.process import Git, on_disk
+from promotion.repository.words import gist
 
 LOOSE, PACKS = 6700, 50
 """How many loose objects and packs are too many, as Git's own gc.auto has it."""

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Commit, Entry
+from promotion.model import Commit, Credential, Entry
 from promotion.repository import cache
 from promotion.repository.history import History
 from promotion.repository.objects import EMPTY_TREE, Objects
-from promotion.repository.process import Git, failure, gist
+from promotion.repository.process import Answer, Git
 from promotion.repository.store import Store
+from promotion.repository.words import failure, gist
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +55,15 @@ class Update:
 
 
 class Repository:
-    """One remote through its clone cache; several processes may share the cache. Close it, or use `with`."""
+    """One remote through its clone cache; several processes may share the cache. Close it, or use `with`.
 
-    def __init__(self, url: str, git: Git, folder: Path) -> None:
+    `credential` reads, and pushes where no other is given.
+    """
+
+    def __init__(self, url: str, git: Git, folder: Path, credential: Credential | None = None) -> None:
         self.url = url
         self._git = git
+        self._credential = credential
         self.path = folder / f"{sha256(url.encode()).hexdigest()[:20]}.git"
         self.objects = Objects(Store(git, self.path), self._lacks)
         self.history = History(git, self.path, self.objects, self._lacks)
@@ -95,7 +101,7 @@ class Repository:
         self._ensure()
         return {ref.removeprefix("refs/heads/"): oid for ref, oid in self._ask(["refs/heads/*"]).items()}
 
-    def push(self, updates: Sequence[Update]) -> str:
+    def push(self, updates: Sequence[Update], credential: Credential | None = None) -> str:
         """Compare-and-swap of several refs at once. Returns what the remote said, '' if nothing.
 
         Whether it landed is not known from this (S6): refresh, and look. A tip that does not have the old one in its
@@ -107,10 +113,21 @@ class Repository:
         args = ["push", "--porcelain", "--atomic", "--no-verify", "--no-signed"]
         args += [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
         args += ["origin", *(f"{u.new}:{u.ref}" for u in updates)]
-        answer = self._git.run(self.path, *args, seconds=TRANSFER_SECONDS)
+        answer = self._talk(*args, credential=credential)
         self._complete = {**self._known(), **{u.ref: u.new for u in updates}}
         refused = [line for line in answer.output.decode("utf-8", "replace").splitlines() if line.startswith("!")]
         return "\n".join([answer.said, *refused]) if answer.status else ""
+
+    def look_for_token(self, credential: Credential | None) -> None:
+        """Raises ConfigError when the token is not where it should be."""
+        self._git.login(credential, self.url)
+
+    def _talk(
+        self, *args: str, credential: Credential | None = None, seconds: float = TRANSFER_SECONDS, **more: Any
+    ) -> Answer:
+        """A git command that speaks with the remote; the token is read anew, and only this one process gets it."""
+        login = self._git.login(credential or self._credential, self.url)
+        return self._git.run(self.path, *args, seconds=seconds, login=login, **more)
 
     def _grows(self, update: Update) -> bool:
         oid: str | None = update.new
@@ -139,10 +156,10 @@ class Repository:
         return Snapshot(tips)
 
     def _ask(self, refs: Sequence[str]) -> dict[str, str]:
-        answer = self._git.run(self.path, "ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
+        answer = self._talk("ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
         if answer.status:
             self._check(answer.said)
-            raise failure(answer.said, self.url)
+            raise failure(answer.said, self.url, self._credential)
         lines = (line.partition("\t") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
         globs = tuple(ref[:-1] for ref in refs if ref.endswith("*"))
         return {ref: oid for oid, _, ref in lines if ref in refs or (globs and ref.startswith(globs))}
@@ -156,10 +173,10 @@ class Repository:
                 if not chosen:
                     continue
                 args = [*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)]
-                answer = self._git.run(self.path, *args, seconds=TRANSFER_SECONDS)
+                answer = self._talk(*args)
                 if answer.status:
                     self._check(answer.said)
-                    raise failure(answer.said, self.url)
+                    raise failure(answer.said, self.url, self._credential)
             cache.tidy(self._git, self.path)
 
     def _known(self) -> Mapping[str, str]:
@@ -203,18 +220,11 @@ class Repository:
         if not oids:
             return
         with cache.lock(self.path):
-            answer = self._git.run(
-                self.path,
-                *FETCH,
-                "--filter=blob:none",
-                "--stdin",
-                "origin",
-                stdin="".join(f"{oid}\n" for oid in oids).encode(),
-                seconds=TRANSFER_SECONDS,
-                config=[("fetch.negotiationAlgorithm", "noop")],
-            )
+            args = (*FETCH, "--filter=blob:none", "--stdin", "origin")
+            wanted = "".join(f"{oid}\n" for oid in oids).encode()
+            answer = self._talk(*args, stdin=wanted, config=[("fetch.negotiationAlgorithm", "noop")])
         if answer.status:
-            raise failure(answer.said, self.url)
+            raise failure(answer.said, self.url, self._credential)
 
     def prefetch_tree(self, tree: str) -> None:
         """Makes sure that every blob below a tree is in the clone."""

@@ -21,8 +21,11 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.model import Person
+from promotion.errors import ConfigError, TemporaryError
+from promotion.model import Credential, Person
+from promotion.repository import credentials
+from promotion.repository.credentials import Login
+from promotion.repository.words import clean
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,7 @@ class Git:
     """Git as one set of settings: environment, configuration and a folder for what is derived from them."""
 
     def __init__(self, environ: Mapping[str, str], cache: Path) -> None:
+        self._variables = environ  # as they are at any time: tokens are read where they are used
         self._environ = {key: value for key, value in environ.items() if PASSED.fullmatch(key)}
         self._cache = cache
 
@@ -122,9 +126,23 @@ class Git:
         stdin: bytes = b"",
         seconds: float = LOCAL_SECONDS,
         config: Sequence[tuple[str, str]] = (),
+        login: Login | None = None,
     ) -> Answer:
-        """Runs one git command on a bare repository. Raises TemporaryError when its deadline passes."""
-        return self._start([*self.options(repository, config), *args], self.environment, stdin, seconds)
+        """Runs one git command on a bare repository, as `login` if it is one that talks to a remote with a token.
+
+        Raises TemporaryError when its deadline passes.
+        """
+        if login is None:
+            return self._start([*self.options(repository, config), *args], self.environment, stdin, seconds)
+        environ = credentials.environment(self.environment, self.kept)
+        with login.pipe() as pipe:
+            options = self.options(repository, [*config, *login.settings(pipe)])
+            answer = self._start([*options, *args], environ, stdin, seconds, (pipe,))
+        return Answer(answer.status, login.hide_in(answer.output), login.hide(answer.said))
+
+    def login(self, credential: Credential | None, url: str) -> Login | None:
+        """Reads the token that `url` is to be talked to with. Raises ConfigError."""
+        return credentials.login(credential, url, self._variables) if credential else None
 
     def options(self, repository: Path, config: Sequence[tuple[str, str]] = ()) -> list[str]:
         fixed = [word for key, value in (*FIXED, *config) for word in ("-c", f"{key}={value}")]
@@ -164,10 +182,16 @@ class Git:
                     other.unlink()
 
     def _start(
-        self, args: Sequence[str], environment: Mapping[str, str], stdin: bytes = b"", seconds: float = LOCAL_SECONDS
+        self,
+        args: Sequence[str],
+        environment: Mapping[str, str],
+        stdin: bytes = b"",
+        seconds: float = LOCAL_SECONDS,
+        descriptors: Sequence[int] = (),
     ) -> Answer:
         began = time.monotonic()
-        process = spawn(args, environment, subprocess.PIPE if stdin else subprocess.DEVNULL, subprocess.PIPE)
+        given = subprocess.PIPE if stdin else subprocess.DEVNULL
+        process = spawn(args, environment, given, subprocess.PIPE, descriptors)
         with process:
             try:
                 output, said = _talk(process, stdin, began + seconds)
@@ -182,7 +206,9 @@ class Git:
         return Answer(process.returncode, output, clean(said.decode("utf-8", "replace")))
 
 
-def spawn(args: Sequence[str], environment: Mapping[str, str], stdin: int, stderr: int) -> subprocess.Popen[bytes]:
+def spawn(
+    args: Sequence[str], environment: Mapping[str, str], stdin: int, stderr: int, descriptors: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
     """Starts git. Raises ConfigError where it cannot be run, TemporaryError where the machine has no room for it now."""
     try:
         return subprocess.Popen(
@@ -191,6 +217,7 @@ def spawn(args: Sequence[str], environment: Mapping[str, str], stdin: int, stder
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=dict(environment),
+            pass_fds=descriptors,
             start_new_session=True,  # Ctrl-C ends us between two steps, never git in the middle of one
         )
     except FileNotFoundError as exc:
@@ -279,46 +306,3 @@ def _config_line(key: str, value: str) -> str:
     quoted = '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     sub = ' "' + sub.replace("\\", "\\\\").replace('"', '\\"') + '"' if sub else ""
     return f"[{head}{sub}]\n\t{name} = {quoted}\n"
-
-
-def clean(text: str) -> str:
-    """What git or a server's hook said, without control characters, progress, or secrets in URLs."""
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text.replace("\r", "\n"))
-    text = re.sub(r"(?i)([a-z][a-z0-9+.-]*://)[^/\s]*@", r"\1", text)
-    return text.strip()
-
-
-_NOISE = ("hint:", "To ", "Could not read from remote", "Please make sure you have", "and the repository exists")
-
-
-def gist(said: str, cap: int = 400) -> str:
-    """What git said, in one line."""
-    lines = [re.sub(r"^(remote|fatal|error|warning): *", "", line).strip() for line in said.splitlines()]
-    return "; ".join(line for line in lines if line and not line.startswith(_NOISE))[:cap]
-
-
-_PERMANENT = (
-    ("fsck error", "has an object that Git takes for broken, and that must be mended there"),
-    ("does not appear to be a git repository", "is not a Git repository"),
-    ("repository not found", "there is no such repository"),
-    ("does not exist", "there is no such repository"),
-    ("not found", "there is no such repository"),
-    ("dubious ownership", "belongs to another user; allow it with `git config --global --add safe.directory PATH`"),
-    ("not allowed", "this kind of URL is not allowed"),
-    ("authentication failed", "the credential was refused"),
-    ("could not read username", "asks for a credential and none is configured"),
-    ("permission denied", "no permission"),
-    ("insufficient permission", "no permission"),
-    ("returned error: 403", "no permission"),
-    ("does not support --atomic", "does not support atomic pushes, which Promotion relies on"),
-)
-
-
-def failure(said: str, where: str) -> PromotionError:
-    """The error that a failed conversation with a remote is: ConfigError when only people can mend it."""
-    low = said.lower()
-    for words, meaning in _PERMANENT:
-        if words in low:
-            return ConfigError(f"{meaning} ({gist(said, 200)})", where=where)
-    return TemporaryError(gist(said) or "git failed and did not say why", where=where, hint="try again later")

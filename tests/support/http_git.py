@@ -12,7 +12,7 @@ change is decided as hosts do it, by a pre-receive hook that knows who pushes: `
 (`*` also takes `/`), and a push with any other ref is refused as a whole. The repository's own hooks run after that.
 
 A `Fault` is for requests whose "METHOD /path?query" has its `match` in it; the first that matches and is not used up
-counts, once `times` is 0 it is over. What it does, in this order: wait `delay` seconds; answer a `status` (with
+counts, once `times` is 0 it is over; the first `after` of its requests pass. What it does, in this order: wait `delay` seconds; answer a `status` (with
 `retry_after`), or `redirect` to another address (a prefix: path and query are added); `cut_request`: let git see only so
 many bytes of the request's body, then drop the connection; `cut_response`: let git finish, then send only so many bytes
 of its answer's body and drop the connection (-1: not even the head: a push has landed, and nobody is told); `stall`: send
@@ -92,6 +92,7 @@ class Fault:
     stall: int | None = None
     times: int | None = None
     """How often; None: until it is taken away."""
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,9 @@ class GitHost:
         with self._lock:
             for fault in self.faults:
                 if fault.match in line and fault.times != 0:
+                    if fault.after:
+                        fault.after -= 1
+                        continue
                     fault.times = fault.times and fault.times - 1
                     return fault
         return None
