@@ -219,6 +219,12 @@ def test_scopes_that_may_overlap() -> None:
     assert ["branch `env/qa`" in line for line in found] == [True]
 
 
+def test_a_scope_that_is_wrong_is_not_compared() -> None:
+    """One mistake, one line."""
+    assert len(wrong(platform(app("one", "a"), app("two", "a/../b")))) == 1
+    assert len(wrong(platform(app("one", "a"), app("two") | {"paths": "b"}))) == 1
+
+
 SCOPES = st.lists(
     st.lists(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3).map("/".join), min_size=1, max_size=3),
     min_size=1,
@@ -336,6 +342,22 @@ def test_the_line_of_an_override() -> None:
         "promotion would time out",
         "22:39: $.environments[2].branch: branch `e..u` must not have `..` there: Git does not allow it",
     ]
+
+
+def test_a_cycle_that_an_override_makes() -> None:
+    """It is said there, wherever it begins."""
+    stages = [stage(), stage("a", "b"), stage("b", "dev")]
+    assert wrong(platform(app("one", "a", environments={"dev": {}, "a": {}, "b": {"from": "a"}}), stages=stages)) == [
+        "$.applications[0].environments.b.from: a cycle, in which nothing can begin: a -> b -> a"
+    ]
+
+
+def test_a_history_that_is_written_out() -> None:
+    """`merge` says something where there are no paths, `linear` everywhere."""
+    own = {"dev": {}, "qa": {"history": "linear"}}
+    stages = [stage(), stage("qa", "dev", history="merge")]
+    two = made(platform(app("one", repository="a"), app("two", "b", environments=own), stages=stages))
+    assert [a.environment("qa").history for a in two.values()] == ["merge", "linear"]
 
 
 def test_what_many_applications_have_is_said_once() -> None:

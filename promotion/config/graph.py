@@ -35,7 +35,7 @@ def _of_name(
     name = value[below[0]] if below else value
     steps = (*each.at(key), *below)
     if name not in known:
-        there = [other for other in known if other != each.values.get("name")]
+        there = [other for other in known if other != each.name]
         yield Finding(steps, f"no environment `{plain(name)}`{nearest(name, there)}")
     elif application.selected is not None and name not in application.selected:
         if key not in each.overridden:

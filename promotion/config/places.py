@@ -41,7 +41,7 @@ def places_of(applications: Sequence[Named], base: Path) -> Places:
 
 def _above(name: str) -> Iterator[str]:
     """`a/b` is below `a`, and below everything."""
-    parts = name.split("/") if name else []
+    parts = name.split("/")
     yield from ("/".join(parts[:i]) for i in range(len(parts)))
 
 

@@ -110,7 +110,7 @@ def _merged(data: Mapping[str, Any], name: str, steps: Steps, chosen: tuple[Any,
             overrides, as_written = chosen
             if not isinstance(as_written, dict) or own not in as_written:
                 continue
-            over = frozenset(as_written[own] or ()) - {"name"} if isinstance(as_written[own], dict) else over
+            over = frozenset(as_written[own]) if isinstance(as_written[own], dict) else over
             # A setting that is overridden by something wrong is not there at all, instead of what it was before.
             values = {key: value for key, value in listed.items() if key not in over} | overrides.get(own, {})
         words = words_of(name, own or "environment")
