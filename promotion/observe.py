@@ -49,34 +49,38 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What was read at one moment. `unread` says why an environment could not be observed."""
+    """What was read at one moment. `unread` says why an environment could not be observed, `missing` that it has no branch."""
 
     snapshot: Snapshot
     ledger: str | None
     state: State
     observations: Mapping[str, Observation] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def tip(self, environment: Environment) -> str:
+        """Raises ConfigError when the environment has no branch."""
         tip = self.snapshot[environment.ref]
-        assert tip is not None
+        if tip is None:
+            raise ConfigError(self.missing[environment.name])
         return tip
 
 
-def survey(site: Site, *, any_configuration: bool = False) -> World:
+def survey(site: Site, *, any_configuration: bool = False, partly: bool = False) -> World:
     """The remote's branches and the ledger's state.
 
-    Raises ConfigError for a missing branch or a file that decides differently from the configuration in force.
+    Raises ConfigError for a file that decides differently from the configuration in force, and for a missing branch.
+    With `partly` that is only said in `missing`, as long as there is anything to look at.
     """
     app = site.application
     snapshot = site.repository.refresh([e.ref for e in app.environments], [app.ledger])
-    for environment in app.environments:
-        if snapshot[environment.ref] is None:
-            raise _no_branch(site, environment)
+    gone = {e.name: _no_branch(site, e) for e in app.environments if snapshot[e.ref] is None}
+    if gone and not (partly and snapshot.tips):
+        raise next(iter(gone.values()))
     state = ledger.read(site.repository, app.name, snapshot[app.ledger])
     if not any_configuration:
         check_configuration(app, state)
-    return World(snapshot, snapshot[app.ledger], state)
+    return World(snapshot, snapshot[app.ledger], state, missing={name: str(exc) for name, exc in gone.items()})
 
 
 def _no_branch(site: Site, environment: Environment) -> ConfigError:

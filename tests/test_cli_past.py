@@ -187,3 +187,61 @@ def test_history_of_a_long_ledger_is_whole(shop: Shop) -> None:
     """More events than are read ahead at first."""
     written(shop, *(("held", "qa", NOON, f"{n}") for n in range(150)))
     assert said(shop, "--event", "held") == [str(n) for n in range(149, -1, -1)]
+
+
+def test_what_can_be_said_is_said_while_a_branch_is_not_there(shop: Shop) -> None:
+    """qa's was deleted: the others as ever, its own row says why, and the exit status that somebody must mend it."""
+    commit = shop.push("dev", {"web": "2\n"})
+    for _ in range(3):
+        shop.round()
+    shop.origin.set("env/qa", None)
+    status, where = shop("--json", "status"), shop("--json", "where", commit)
+    assert status.status == where.status == 2
+    assert "no branch `env/qa`" in status.err
+    rows = {row["environment"]: row for row in status.json["applications"][0]["environments"]}
+    assert (rows["dev"]["tip"], rows["dev"]["verdict"]) == (commit, None)
+    assert rows["prod"]["origin"] is None or rows["prod"]["origin"] == commit
+    assert rows["qa"]["tip"] is None
+    assert rows["qa"]["deployed"] is not None
+    for row in (rows["qa"], rows["prod"]):
+        assert row["verdict"] == "block"
+        assert "no branch `env/qa`" in row["waiting_for"]
+    assert [place["in"] for place in where.json["applications"][0]["environments"]] == [True, False, True]
+    assert "block: " in shop("status").out.splitlines()[3]
+    assert shop("status", "dev").status == 0
+    assert shop("status", "--live").status == 2
+    shop.origin.set("env/dev", None)
+    assert "people push here" not in shop("status").out
+
+
+def test_a_repository_without_any_of_the_branches_is_one_error(tmp_path: Path) -> None:
+    """Another repository, most likely."""
+    shop = Shop(tmp_path)
+    for name in ("dev", "qa", "prod"):
+        shop.origin.set(f"env/{name}", None)
+    shop.origin.commit("main", {"a": "1\n"})
+    answer = shop("status")
+    assert (answer.status, answer.out) == (2, "")
+    assert "no branch `env/dev`" in answer.err
+
+
+def test_where_of_several_applications_is_a_list(shop: Shop) -> None:
+    """Those that have such a commit; a prefix that means two is said."""
+    shop.origin.set("promotion/shop", None)
+    shutil.copytree(shop.origin.path, shop.folder / "copy.git")
+    shop.several(web=str(shop.folder / "copy.git"), pay=str(shop.origin.path))
+    said = shop("--json", "where", shop.tip("dev")[:9])
+    assert [a["application"] for a in said.json["applications"]] == ["web", "pay"]
+
+
+def test_where_of_an_ambiguous_prefix_names_both(shop: Shop) -> None:
+    """Four digits, and as many commits as it takes."""
+    seen: dict[str, str] = {}
+    for number in range(3000):
+        commit = shop.origin.commit("env/dev", {}, message=f"change {number}")
+        if (other := seen.setdefault(commit[:4], commit)) != commit:
+            break
+    answer = shop("where", commit[:4])
+    assert answer.status == 2
+    assert commit[:12] in answer.err
+    assert other[:12] in answer.err

@@ -13,10 +13,9 @@ import pytest
 
 from promotion import ledger, report
 from promotion.events import Event
-from promotion.model import Commit, Spec, instant
+from promotion.model import Spec, instant
 from promotion.reconcile import hold, promote
 from promotion.repository import Update
-from promotion.repository.objects import Objects
 from tests.support.git import File
 from tests.support.stage import SICK, Stage, environment
 
@@ -146,51 +145,6 @@ def test_result_has_the_keys_of_the_contract(stage: Stage) -> None:
     assert (data["outcome"], data["verification"]) == ("promoted", "pending")
 
 
-# --- where ----------------------------------------------------------------------------------------------------------
-
-
-def places(stage: Stage, commit: str) -> dict[str, dict[str, Any]]:
-    """Where a change is, by environment."""
-    data = report.where(stage.site, stage.world(), commit)
-    return {place["environment"]: place for place in data["environments"]}
-
-
-def test_where_finds_a_change_under_its_other_names(stage: Stage) -> None:
-    """In qa it is a merge commit; asking by that one is the same question."""
-    commit = walked(stage)
-    merge = stage.origin.log("env/qa")[0].commit
-    stage.commit("dev", {"web": "3\n"})
-    for _ in range(3):
-        stage.round()
-    found = places(stage, commit)
-    assert [found[name]["in"] for name in ("dev", "qa", "prod")] == [True] * 3
-    assert (found["dev"]["as"], found["qa"]["as"]) == (commit, merge)
-    assert found["prod"]["as"] == stage.origin.log("env/prod")[1].commit
-    assert report.where(stage.site, stage.world(), merge)["origin"] == commit
-    assert places(stage, merge) == found
-
-
-def test_where_says_what_keeps_a_change_from_the_next(stage: Stage) -> None:
-    """qa waits for a person, and prod for qa."""
-    stage.change("qa", auto=False)
-    commit = walked(stage, 1)
-    found = places(stage, commit)
-    assert [found[name]["in"] for name in ("dev", "qa", "prod")] == [True, False, False]
-    assert "by hand" in found["qa"]["reason"]
-    assert found["prod"]["reason"] == "waits for qa"
-
-
-def test_where_of_what_was_absorbed(tmp_path: Path, build: Build) -> None:
-    """A change of protected files is there without a commit of its own."""
-    folder = tmp_path / "stage"
-    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
-    stage.round()
-    commit = stage.commit("dev", {"mine/x": "dev's\n"})
-    stage.round()
-    place = places(stage, commit)["qa"]
-    assert (place["in"], place["as"], place["since"]) == (True, stage.tip("qa"), None)
-
-
 def history(stage: Stage, length: int) -> list[str]:
     """Makes dev's history longer by so many commits; all of its commits, oldest first."""
     base = stage.tip("dev")
@@ -200,43 +154,6 @@ def history(stage: Stage, length: int) -> list[str]:
         lines.append(f"commit refs/heads/env/dev\ncommitter {person}\ndata 1\n-\n")
     stage.origin.git("fast-import", "--quiet", "--force", input="".join(lines))
     return [c.commit for c in stage.origin.log("env/dev")][::-1]
-
-
-def test_where_reads_no_more_of_a_history_than_it_needs(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest of 300 commits that only dev has; a commit in the middle is found all the same."""
-    commits = history(stage, 300)
-    world, read = stage.world(), list[str]()
-    commit = Objects.commit
-
-    def counted(objects: Objects, oid: str) -> Commit:
-        read.append(oid)
-        return commit(objects, oid)
-
-    monkeypatch.setattr(Objects, "commit", counted)
-    found = {p["environment"]: p["in"] for p in report.where(stage.site, world, commits[-1])["environments"]}
-    assert found == {"dev": True, "qa": False, "prod": False}
-    assert len(set(read)) < 250  # a plan looks at 200
-    place = report.where(stage.site, world, commits[100])["environments"][0]
-    assert (place["in"], place["as"]) == (True, commits[100])
-
-
-def test_where_of_what_was_merged_in(stage: Stage) -> None:
-    """A commit of a side branch is there since the merge, deep in the history."""
-    base = stage.tip("dev")
-    side = stage.origin.commit("side", {"web": "2\n"}, onto=base)
-    merge = stage.origin.commit("env/dev", {"web": "2\n"}, merges=[side])
-    history(stage, 20)
-    stage.world()
-    place = places(stage, side)["dev"]
-    assert (place["in"], place["as"]) == (True, merge)
-
-
-def test_where_of_a_hotfix_is_what_it_was_made_on(stage: Stage) -> None:
-    """A commit by hand in qa stands for what was there before it."""
-    commit = walked(stage)
-    hotfix = stage.commit("qa", {"hotfix": "1\n"})
-    stage.commit("qa", {"hotfix": "2\n"})
-    assert report.where(stage.site, stage.world(), hotfix)["origin"] == commit
 
 
 def test_plan_lists_the_newest_commits_and_counts_all(stage: Stage) -> None:

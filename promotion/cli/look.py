@@ -34,11 +34,12 @@ DIFF_LINES = 2000
 DIFF_BYTES = 1 << 20
 
 
-def read(site: Site, environments: list[Environment], *, live: bool) -> World:
+def read(site: Site, environments: list[Environment], *, live: bool, partly: bool = False) -> World:
     """What Git says; with `live` also what engines and checks say now, as it would be recorded."""
-    world = observe.survey(site)
+    world = observe.survey(site, partly=partly)
     if not live:
         return world
+    environments = [e for e in environments if e.name not in world.missing]
     return news(site, observe.watch(site, world, environments)).drafted
 
 
@@ -88,16 +89,19 @@ def _watch(call: Call, patterns: list[str], *, live: bool) -> int:
 
 def _status(call: Call, patterns: list[str], *, live: bool) -> tuple[dict[str, Any], list[PromotionError]]:
     """All applications that can be read; the error of an only one is raised."""
+    gone: list[PromotionError] = []
 
     def one(site: Site, environments: list[Environment]) -> dict[str, Any]:
         names = {e.name for e in environments}
-        row = report.status(site, read(site, environments, live=live))
+        world = read(site, environments, live=live, partly=True)
+        gone.extend(ConfigError(said) for name, said in world.missing.items() if name in names)
+        row = report.status(site, world)
         row["environments"] = [e for e in row["environments"] if e["environment"] in names]
         return {**row, "heartbeat": int(site.application.heartbeat.total_seconds())}
 
     with sites_of(call, patterns) as found:
         applications, errors = each(found, one)
-    return {"applications": applications}, errors
+    return {"applications": applications}, [*errors, *gone]
 
 
 def status_lines(call: Call) -> str:

@@ -17,7 +17,7 @@ from promotion.cli import render
 from promotion.cli.context import Some, call_of, each, sites_of
 from promotion.cli.look import complained
 from promotion.cli.output import answer, plain, printed
-from promotion.errors import ConfigError, RefusedError
+from promotion.errors import ConfigError, PromotionError, RefusedError
 from promotion.events import KINDS
 from promotion.model import Environment, duration, instant
 from promotion.observe import Site
@@ -129,9 +129,11 @@ def where(
     """In which environments a change is, since when, as which commit, and what keeps it from the next."""
     call = call_of(context)
     unknown: list[ConfigError] = []
+    gone: list[PromotionError] = []
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any] | None:
-        world = observe.survey(site)
+        world = observe.survey(site, partly=True)
+        gone.extend(ConfigError(said) for said in world.missing.values())
         try:
             oid = site.repository.resolve(commit.lower())
         except ConfigError as exc:  # another application may have it
@@ -148,7 +150,7 @@ def where(
     now = utc_now()
     lines = [line for data in places for line in ([data["application"]] * names + list(render.where(data, now)))]
     answer(call, {"applications": places}, lines)
-    return complained(errors)
+    return complained([*errors, *gone])
 
 
 # --- audit -----------------------------------------------------------------------------------------------------------

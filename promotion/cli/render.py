@@ -72,7 +72,7 @@ def _health(e: Data, now: datetime, stale: timedelta) -> str:
 
 
 def _waits(e: Data) -> str:
-    if e["from"] is None:
+    if e["from"] is None and e["verdict"] is None:
         return "people push here"
     if e["verdict"] == "pass":
         return "the next round"
@@ -86,7 +86,7 @@ def _hints(e: Data) -> Iterator[str]:
     held = {hold["commit"] for hold in e["holds"]}
     if e["health"] != "healthy" and why and e["observed_at"] and not any(why in h["reason"] for h in e["holds"]):
         yield why
-    if e["deployed"] and e["deployed"] != e["tip"]:
+    if e["deployed"] and e["tip"] and e["deployed"] != e["tip"]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
     if watched and watched["state"] in ("failed", "timed-out") and watched["commit"] not in held:
         yield f"verification of {short(watched['commit'])} {watched['state']}"

@@ -1,100 +1,214 @@
-"""Where a change is: in which environments, since when and as which commit, and what keeps it from the others."""
+"""Where a change is: in which environments, since when and as which commit, and what keeps it from the others.
+
+Git's own walk finds what has it; of each branch only the releases since then are read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from promotion import ledger
 from promotion.errors import PromotionError
 from promotion.model import Commit, Environment, iso
 from promotion.observe import Site, World
+from promotion.plan import DEPTH, Plan
 from promotion.report.origins import is_ours, origin
 from promotion.report.standing import quick
 
 
 def where(site: Site, world: World, commit: str) -> dict[str, Any]:
-    """The object of `where --json`. `commit` is a full id: a commit of the root, or any environment's own."""
-    change = _change(site, world, commit)
+    """The object of `where --json`. `commit` is the full id of a commit that the clone has.
+
+    A promotion's own commit is the same question as the root's commit that it stands for; any other is the change itself.
+    """
+    search = Search.of(site, world, commit)
     places: dict[str, dict[str, Any]] = {}
     for environment in site.application.environments:
-        source = places.get(environment.source or "")
-        places[environment.name] = _place(site, world, environment, change, source)
+        places[environment.name] = _place(search, environment, places.get(environment.source or ""))
     return {
         "application": site.application.name,
         "commit": commit,
-        "origin": change,
+        "origin": search.change,
         "environments": list(places.values()),
     }
 
 
+@dataclass
+class Search:
+    """What is known of one change while it is looked for."""
+
+    site: Site
+    world: World
+    change: str
+    after: Mapping[str, str | None]
+    """The commits that have the change in their history, itself included -> their first parents."""
+    commits: dict[str, Commit] = field(default_factory=dict)
+    """What has been read."""
+    known: dict[tuple[str, str], bool] = field(default_factory=dict)
+    recorded: Mapping[str, list[tuple[datetime, str, str]]] | None = None
+    """Environment -> what it is recorded to stand for without a promotion: (since when, its commit, the source's)."""
+
+    @staticmethod
+    def of(site: Site, world: World, commit: str) -> Search:
+        objects, app = site.repository.objects, site.application
+        change = _change(site, world, commit)
+        releases = [world.state.of(e.name).release for e in app.environments]
+        tips = [tip for e in app.environments if (tip := world.snapshot[e.ref])]
+        tips += [r.source for r in releases if r and objects.has(r.source)]  # of a source that was rewound since
+        return Search(site, world, change, site.repository.history.after(change, tips))
+
+    def commit(self, oid: str) -> Commit:
+        if oid not in self.commits:
+            self.commits[oid] = self.site.repository.objects.commit(oid)
+        return self.commits[oid]
+
+
 def _change(site: Site, world: World, commit: str) -> str:
-    """The root's commit that this one stands for, when it is on the branch of an environment that takes commits."""
-    app, repository = site.application, site.repository
-    targets = [e for e in app.environments if e.source]
-    made = repository.objects.commit(commit)
-    homes = [e for e in targets if is_ours(made, app.name, e.name)]
-    if not homes:
-        roots = [world.tip(e) for e in app.environments if not e.source]
-        if any(repository.is_ancestor(commit, tip) for tip in roots):
-            return commit
-        homes = [e for e in targets if _is_on(site, world.tip(e), commit)]
-    return next((origin(site, world.state, e, commit) or commit for e in homes), commit)
+    """The root's commit that a promotion stands for; of any other commit, itself."""
+    made = site.repository.objects.commit(commit)
+    homes = [e for e in site.application.environments if e.source and is_ours(made, site.application.name, e.name)]
+    stands_for = origin(site, world.state, homes[0], commit) if homes else None
+    return stands_for if stands_for and site.repository.objects.has(stands_for) else commit
 
 
-def _is_on(site: Site, tip: str, commit: str) -> bool:
-    """Whether a commit is in a branch's first-parent history; what cannot have it any more is not read."""
-    return any(made.oid == commit for made in _having(site, tip, commit))
+# --- whether ---------------------------------------------------------------------------------------------------------
 
 
-def _having(site: Site, tip: str, change: str) -> Iterator[Commit]:
-    """The commits of a branch, newest first, at least down to the oldest one that has a change; not many more than twice those."""
-    for number, made in enumerate(site.repository.first_parents(tip)):
-        # Having it is monotonic along first parents: asked after 1, 2, 4, 8 ... commits.
-        if number & (number - 1) == 0 and not site.repository.is_ancestor(change, made.oid):
-            return
-        yield made
-        if made.oid == change:
-            return
+def has(search: Search, environment: Environment, oid: str) -> bool:
+    """Whether a commit of an environment's branch has the change: its newest release brought it, or a person did."""
+    if environment.source is None:
+        return oid in search.after
+    key = (environment.name, oid)
+    if key not in search.known:
+        given = _given(search, environment, oid)
+        search.known[key] = oid in search.after if given is None else given or _by_hand(search, environment, oid)
+    return search.known[key]
 
 
-def _place(
-    site: Site, world: World, environment: Environment, change: str, source: dict[str, Any] | None
-) -> dict[str, Any]:
+def _given(search: Search, environment: Environment, oid: str) -> bool | None:
+    """Whether the newest release at or before a commit stands for something that has the change; None without a release."""
+    at: str | None = oid
+    for _ in range(DEPTH):
+        if at is None or not search.site.repository.objects.has(at):
+            return None
+        made = search.commit(at)
+        if (source := _source(search, environment, made)) is not None:
+            return has(search, search.site.application.environment(environment.source or ""), source)
+        at = made.parents[0] if made.parents else None
+    return None
+
+
+def _source(search: Search, environment: Environment, made: Commit) -> str | None:
+    """The source's commit that one commit itself stands for; None when it is no release."""
+    release = search.world.state.of(environment.name).release
+    if release is not None and release.commit == made.oid:
+        return release.source
+    return made.trailers.get("Promotion-Source") if _is_ours(search, environment, made) else None
+
+
+def _is_ours(search: Search, environment: Environment, made: Commit) -> bool:
+    return is_ours(made, search.site.application.name, environment.name)
+
+
+def _by_hand(search: Search, environment: Environment, oid: str) -> bool:
+    """Whether the change came by a commit that is no promotion: a hotfix, or a branch that was merged or forwarded."""
+    oldest = _oldest(search, oid)
+    return oldest is not None and not _is_ours(search, environment, search.commit(oldest))
+
+
+def _oldest(search: Search, oid: str) -> str | None:
+    """The oldest first-parent ancestor that has the change in its history; having it is monotonic along them."""
+    found, at = None, oid if oid in search.after else None
+    while at is not None:
+        found, at = at, search.after[at]
+        at = at if at in search.after else None
+    return found
+
+
+# --- since when ------------------------------------------------------------------------------------------------------
+
+
+def _place(search: Search, environment: Environment, source: Mapping[str, Any] | None) -> dict[str, Any]:
     said = {"environment": environment.name, "in": False, "since": None, "as": None, "verdict": None, "reason": None}
-    if has(site, world, environment, change):
-        arrived = _arrived(site, world, environment, change)
-        fact = world.state.of(environment.name).facts.get(arrived.oid) if arrived and not environment.source else None
-        since = iso(fact.first if fact else arrived.at) if arrived else None
-        oid = arrived.oid if arrived else world.tip(environment)
-        return {**said, "in": True, "since": since, "as": oid}
+    if environment.name in search.world.missing:
+        return {**said, "verdict": "block", "reason": search.world.missing[environment.name]}
+    if has(search, environment, search.world.tip(environment)):
+        since, oid = _since(search, environment) if environment.source is None else _arrived(search, environment)
+        return {**said, "in": True, "since": iso(since) if since else None, "as": oid}
     if source is None:
         return {**said, "reason": f"not on {environment.branch}"}
     if not source["in"]:
         return {**said, "verdict": "wait", "reason": f"waits for {environment.source}"}
     try:
-        plan = quick(site, world, environment)
+        verdict, reason = _next(search, quick(search.site, search.world, environment))
     except PromotionError as exc:
-        return {**said, "verdict": "block", "reason": str(exc)}
-    return {**said, "verdict": plan.verdict, "reason": "next" if plan.verdict == "pass" else plan.reason}
+        verdict, reason = "block", str(exc)
+    return {**said, "verdict": verdict, "reason": reason}
 
 
-def has(site: Site, world: World, environment: Environment, change: str) -> bool:
-    """Whether an environment has been given a change of the root."""
-    tip = world.tip(environment)
-    stands_for = origin(site, world.state, environment, tip) or tip
-    return change == stands_for or site.repository.is_ancestor(change, stands_for)
+def _next(search: Search, plan: Plan) -> tuple[str, str]:
+    """What keeps the change from landing next: of the candidates that have it, the oldest one's reason."""
+    if plan.commit is None or plan.commit in search.after:
+        return plan.verdict, "next" if plan.verdict == "pass" else plan.reason
+    over = [passed for passed in plan.passed_over if passed.commit in search.after]
+    return (over[-1].verdict, over[-1].reason) if over else (plan.verdict, plan.reason or "after the next one")
 
 
-def _arrived(site: Site, world: World, environment: Environment, change: str) -> Commit | None:
-    """The oldest commit of the branch that has the change; None when none has: it was absorbed."""
-    found: Commit | None = None
-    chain = list(_having(site, world.tip(environment), change))
-    low, high = 0, len(chain)
-    while low < high:
-        middle = (low + high) // 2
-        made = chain[middle]
-        if made.oid == change or site.repository.is_ancestor(change, made.oid):
-            found, low = made, middle + 1
+def _since(search: Search, root: Environment) -> tuple[datetime, str]:
+    """When the change came to a root: when it was first observed there, else when it was committed."""
+    oldest = _oldest(search, search.world.tip(root))
+    assert oldest is not None
+    fact = search.world.state.of(root.name).facts.get(oldest)
+    if fact is not None:
+        return fact.first, oldest
+    tip, history = search.world.ledger, search.site.repository.history  # the state forgets what is long past
+    told = [ledger.event_of(record) for record in history.saying(tip, f'"revision":"{oldest}"')] if tip else []
+    seen = [e.at for e in told if e.environment == root.name and e.data.get("revision") == oldest]
+    return seen[-1] if seen else search.commit(oldest).at, oldest
+
+
+def _arrived(search: Search, environment: Environment) -> tuple[datetime | None, str]:
+    """When the change came to an environment that has it, and the oldest commit of its branch since when it is there."""
+    source, tip = search.site.application.environment(environment.source or ""), search.world.tip(environment)
+    found, seen, quiet = None, set[str](), 0
+    for made in search.site.repository.history.line(tip):
+        search.commits[made.oid] = made
+        seen.add(made.oid)
+        promoted = made.trailers.get("Promotion-Source") if _is_ours(search, environment, made) else None
+        if promoted and has(search, source, promoted):
+            found, quiet = made, 0
+        elif made.oid in search.after and (not promoted or _by_hand(search, environment, made.oid)):
+            found, quiet = made, quiet + 1
+        elif promoted:
+            break
         else:
-            high = middle
-    return found
+            quiet += 1
+        if quiet > DEPTH:  # from before there were releases: Git's history says it all
+            oldest = _oldest(search, made.oid)
+            found = search.commit(oldest) if oldest else found
+            break
+    said = [
+        (at, oid) for at, oid, given in _recorded(search, environment) if oid in seen and has(search, source, given)
+    ]
+    if found is not None:
+        said.append((found.at, found.oid))
+    return min(said, default=(None, tip))
+
+
+def _recorded(search: Search, environment: Environment) -> list[tuple[datetime, str, str]]:
+    """What the ledger says that an environment stands for without a promotion; it is asked once."""
+    if search.recorded is None:
+        search.recorded = defaultdict(list)
+        tip, history = search.world.ledger, search.site.repository.history
+        for record in history.saying(tip, '"event":"absorbed"', '"event":"adopted"') if tip else ():
+            event = ledger.event_of(record)
+            name, data = event.environment or "", event.data
+            if event.event == "absorbed":
+                search.recorded[name].append((event.at, data["target"], data["source"]))
+            elif event.event == "adopted" and search.site.repository.objects.has(data["commit"]):
+                search.recorded[name].append((search.commit(data["commit"]).at, data["commit"], data["source"]))
+    return search.recorded.get(environment.name, [])

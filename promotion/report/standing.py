@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from promotion import answers, gates, merge
-from promotion.errors import PromotionError
+from promotion.errors import ConfigError, PromotionError
 from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
 from promotion.plan import Plan
@@ -68,10 +68,12 @@ def assumed(site: Site, world: World) -> State:
 
 
 def _row(site: Site, world: World, environment: Environment, plan: Plan | PromotionError | None) -> dict[str, Any]:
-    state, tip = world.state.of(environment.name), world.tip(environment)
+    state, tip = world.state.of(environment.name), world.snapshot[environment.ref]
     release = state.release
-    drift = drifted(site, environment, state, tip)
+    drift = drifted(site, environment, state, tip) if tip else []
     watched = state.verification
+    if environment.name in world.missing:
+        plan = ConfigError(world.missing[environment.name])
     return {
         "environment": environment.name,
         "branch": environment.branch,
@@ -79,8 +81,8 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
         "auto": environment.auto,
         "tip": tip,
         "release": {"commit": release.commit, "source": release.source} if release else None,
-        "origin": origin(site, world.state, environment, tip),
-        "since": _since(site, state, tip),
+        "origin": origin(site, world.state, environment, tip) if tip else None,
+        "since": _since(site, state, tip) if tip else None,
         **_observed(world, environment, state),
         "verification": {"commit": watched.commit, "state": watched.state, "until": iso(watched.until)}
         if watched
@@ -93,12 +95,15 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
     }
 
 
-def _hold(site: Site, hold: Hold, tip: str) -> dict[str, Any]:
+def _hold(site: Site, hold: Hold, tip: str | None) -> dict[str, Any]:
     """`fixed`: the held change came in here, and what is here now is not it any more."""
+    said = {"commit": hold.commit, "reason": hold.reason, "by": hold.by, "at": iso(hold.at)}
+    if tip is None:
+        return {**said, "fixed": False}
     objects = site.repository.objects
     there = merge.contains(hold.entries, lambda path: objects.look(objects.commit(tip).tree, path))
     fixed = not there and objects.has(hold.commit) and site.repository.is_ancestor(hold.commit, tip)
-    return {"commit": hold.commit, "reason": hold.reason, "by": hold.by, "at": iso(hold.at), "fixed": fixed}
+    return {**said, "fixed": fixed}
 
 
 def _observed(world: World, environment: Environment, state: EnvironmentState) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from promotion.repository import cache
 from promotion.repository.objects import Objects
 from promotion.repository.process import Git, on_disk
 
-PAGES = (64, 4000)
+PAGES = (64, 512, 4096)
 """How many commits of a line are read ahead at first, and then: whoever wants the newest ones should not wait for more."""
 WORN_SECONDS = 7 * 24 * 3600
 """What is newer than the commit-graph is walked without it, so it is written again when it is so old."""
@@ -33,14 +33,19 @@ class History:
 
     def line(self, tip: str) -> Iterator[Commit]:
         """The commits of a branch, newest first, following first parents only; read in pages."""
-        size, last = PAGES[0], tip
+        last, pages = tip, iter(PAGES)
         while True:
-            oids = self._rev_list("--first-parent", f"--max-count={size}", last)
+            oids = self._rev_list("--first-parent", f"--max-count={next(pages, PAGES[-1])}", last)
             commits = self._objects.commits(oids)
             yield from commits
             if not commits[-1].parents:
                 return
-            size, last = PAGES[1], commits[-1].parents[0]
+            last = commits[-1].parents[0]
+
+    def saying(self, tip: str, *words: str) -> list[Commit]:
+        """The commits of a branch, newest first, whose message has any of these words."""
+        found = self._rev_list("--first-parent", "--fixed-strings", *(f"--grep={word}" for word in words), tip)
+        return self._objects.commits(found)
 
     def after(self, change: str, tips: Sequence[str]) -> Mapping[str, str | None]:
         """All commits of these tips' histories that have a change in theirs, and itself: commit -> its first parent."""
