@@ -4,6 +4,7 @@ Times are ISO texts in UTC, ids are full, paths are text; making them short or r
 """
 
 from promotion.report.audit import audit
+from promotion.report.awaited import Awaited, awaited
 from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
 from promotion.report.past import history
@@ -11,9 +12,11 @@ from promotion.report.places import where
 from promotion.report.standing import assumed, plans, quick, status
 
 __all__ = [
+    "Awaited",
     "advice",
     "assumed",
     "audit",
+    "awaited",
     "event",
     "history",
     "origin",

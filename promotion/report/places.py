@@ -26,15 +26,16 @@ def where(site: Site, world: World, commit: str) -> dict[str, Any]:
     A promotion's own commit is the same question as the root's commit that it stands for; any other is the change itself.
     """
     search = Search.of(site, world, commit)
-    places: dict[str, dict[str, Any]] = {}
-    for environment in site.application.environments:
-        places[environment.name] = _place(search, environment, places.get(environment.source or ""))
-    return {
-        "application": site.application.name,
-        "commit": commit,
-        "origin": search.change,
-        "environments": list(places.values()),
-    }
+    name = site.application.name
+    return {"application": name, "commit": commit, "origin": search.change, "environments": places(search)}
+
+
+def places(search: Search) -> list[dict[str, Any]]:
+    """An object for each environment, sources first."""
+    found: dict[str, dict[str, Any]] = {}
+    for environment in search.site.application.environments:
+        found[environment.name] = _place(search, environment, found.get(environment.source or ""))
+    return list(found.values())
 
 
 @dataclass
