@@ -99,6 +99,19 @@ def test_a_flood_is_drained_and_not_kept() -> None:
     assert ask(sys.executable, "-c", script) == Reading(Health.DEGRADED, "first")
 
 
+@pytest.mark.parametrize(("printed", "kept"), [(0, 0), (command.CAP, command.CAP), (command.CAP + 9, command.CAP + 1)])
+def test_all_of_the_output_is_there_or_seen_to_be_more(printed: int, kept: int) -> None:
+    """For those who read answers: bytes as they are, of standard output alone, in the folder they name."""
+    script = f"import sys; sys.stderr.write('y' * 99); sys.stdout.buffer.write(b'\\xff' * {printed})"
+    assert command.run([sys.executable, "-c", script], SUBJECT, "60s").output == b"\xff" * kept
+
+
+def test_works_where_it_is_told_to(tmp_path: Path) -> None:
+    """Without a word, where we are."""
+    assert command.run(["pwd"], SUBJECT, "60s", folder=tmp_path).said == str(tmp_path)
+    assert command.run(["pwd"], SUBJECT, "60s").said == str(Path.cwd())
+
+
 def test_an_endless_flood_ends_at_the_deadline() -> None:
     """Output is no sign of an end."""
     assert ask("yes", timeout="1s") == Reading(Health.UNKNOWN, "no end within 1s")

@@ -543,6 +543,21 @@ def test_what_was_deployed_by_hand_is_said_and_put_back(
     assert stage.events().count("reverted dev") == 1
 
 
+def test_it_is_said_again_where_the_ledger_forgets(build: Any, tmp_path: Path, runs: Path) -> None:
+    """Where nothing is promoted from, facts about what ran before are dropped with the next reading."""
+    stage: Stage = build(environment(tmp_path, "dev"))
+    first, tip = stage.tip("dev"), stage.commit("dev", {"web": "2"})
+    stage.change("dev", engine=Spec("command", settings(runs)), health=(Spec("command", {"command": ["true"]}),))
+    stage.round()
+    for before in (2, 1):
+        runs.write_text(first)
+        for _ in range(before):
+            seen = stage.round(sync=False).world.observations["dev"]
+            assert seen.reasons[1:] == (f"runs {short(first)}, which is not env/dev's {short(tip)}: deployed by hand?",)
+        stage.round()
+    assert stage.events().count("reverted dev") == 2
+
+
 def test_a_commit_of_no_branch_is_said_and_qualifies_nothing(build: Any, tmp_path: Path) -> None:
     """Not even one that nobody knows."""
     stage: Stage = build(environment(tmp_path, "dev"), environment(tmp_path, "qa", "dev"))
