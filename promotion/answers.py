@@ -6,18 +6,19 @@ Reads only; the objects of a merge are written into the clone, where they mean n
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from promotion import gates, merge, observe
+from promotion import gates, lineage, merge, observe, scope
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
-from promotion.model import Commit, Entry, Environment, Verdict, short
+from promotion.gates.requires import requirement
+from promotion.model import Entry, Environment, Verdict, short
 from promotion.observe import Site, World
-from promotion.plan import DEPTH, Change, Gates, Merged, Plan, Question, View, decide
-from promotion.repository import Repository
+from promotion.plan import DEPTH, Change, Gates, Merge, Merged, Plan, Question, View, decide
 from promotion.repository.objects import EMPTY_TREE
 from promotion.state import Hold
 
@@ -44,9 +45,13 @@ def plan(
     answers: dict[Question, Any] = {}
     deadline = time.monotonic() + PROBING
     while not isinstance(step := decide(view, answers), Plan):
-        answers[step] = (
-            _gates(site, view, step, deadline) if isinstance(step, Gates) else merged(site, view, step.commit)
-        )
+        match step:
+            case Gates():
+                answers[step] = _gates(site, view, step, deadline)
+            case Merge():
+                answers[step] = merged(site, view, step.commit)
+            case _:
+                answers[step] = _required(site, world, view, step.commit)
     return step
 
 
@@ -65,19 +70,19 @@ def look(
     state, tip = world.state.of(environment.name), world.tip(environment)
     check_branch(site, world, environment)
     base = state.release.source if state.release else first_base(site, world, environment)
-    objects = site.repository.objects
-    if not site.repository.find(base):
+    app, repository = site.application, site.repository
+    if not repository.find(base):
         raise RefusedError(
             f"{environment.name} stands for {short(base)} of {source.name}, which the repository does not have any more",
-            where=site.repository.url,
+            where=repository.url,
             hint=f"promotion adopt {environment.name} --source COMMIT",
         )
     if state.release is None:
-        state = replace(state, epoch=first_epoch(site.application.name, environment.name, tip, base))
+        state = replace(state, epoch=first_epoch(app.name, environment.name, tip, base))
     source_tip = world.tip(source)
-    commits = chain(site.repository, source_tip, base)
+    chain = scope.chain(repository, app, source_tip, base, DEPTH)
     return View(
-        application=site.application,
+        application=app,
         environment=environment,
         now=site.clock(),
         state=state,
@@ -85,35 +90,43 @@ def look(
         tip=tip,
         base=base,
         source_tip=source_tip,
-        chain=commits,
-        contents=(objects.commit(tip).tree, objects.commit(base).tree),
+        chain=chain.commits,
+        contents=(scope.digest(repository, app, tip), scope.digest(repository, app, base)),
         unread=world.unread.get(source.name),
         chosen=chosen,
-        arrived=chosen is not None and site.repository.is_ancestor(chosen, base),
+        arrived=chosen is not None and repository.is_ancestor(chosen, base),
         by_hand=by_hand,
         allow_empty=allow_empty,
-        strayed=not commits and source_tip != base and not site.repository.is_ancestor(source_tip, base),
+        strayed=not chain.commits and not chain.reached and _strayed(site, source_tip, base),
     )
+
+
+def _strayed(site: Site, tip: str, base: str) -> bool:
+    """Whether a branch left a commit behind: neither leads to the other."""
+    repository = site.repository
+    return not (lineage.leads_to(repository, tip, base) or lineage.leads_to(repository, base, tip))
 
 
 def check_branch(site: Site, world: World, environment: Environment) -> None:
     """Raises RefusedError unless the ledger's release is in the branch's first-parent history, and is the newest there."""
-    release = world.state.of(environment.name).release
-    for number, commit in enumerate(site.repository.first_parents(world.tip(environment))):
-        if release is not None and commit.oid == release.commit:
-            return
-        trailers = commit.trailers
-        ours = (trailers.get("Promotion-Application"), trailers.get("Promotion-Environment"))
-        if ours == (site.application.name, environment.name) and "Promotion-Plan" in trailers:
-            what = f"has promotion {short(commit.oid)}, which the ledger does not know: was the ledger rewound?"
-            raise _unfit(site, world, environment, what)
-        if number >= 5 * DEPTH and release is None:
-            return
-    if release is not None:
-        what = (
-            f"has release {short(release.commit)}, which is not in the history of {environment.branch}: was it rewound?"
-        )
+    release, tip = world.state.of(environment.name).release, world.tip(environment)
+    key = ("fit", site.application.name, environment.name, tip, release.commit if release else None)
+    if what := scope.remembered(site.repository, key, lambda: _misfit(site, environment, tip, key[-1])):
         raise _unfit(site, world, environment, what)
+
+
+def _misfit(site: Site, environment: Environment, tip: str, release: str | None) -> str:
+    """What does not fit between a branch and the release that the ledger has for it; '' when nothing does."""
+    for number, commit in enumerate(site.repository.first_parents(tip)):
+        if commit.oid == release:
+            return ""
+        if lineage.is_ours(commit, site.application.name, environment.name):
+            return f"has promotion {short(commit.oid)}, which the ledger does not know: was the ledger rewound?"
+        if number >= 5 * DEPTH and release is None:
+            return ""
+    if release is None:
+        return ""
+    return f"has release {short(release)}, which is not in the history of {environment.branch}: was it rewound?"
 
 
 def _unfit(site: Site, world: World, environment: Environment, what: str) -> PromotionError:
@@ -139,21 +152,21 @@ def first_base(site: Site, world: World, environment: Environment) -> str:
     return bases[0]
 
 
-def chain(repository: Repository, tip: str, base: str) -> tuple[Commit, ...]:
-    """The first-parent commits of a branch that descend from `base`, newest first, 200 at most."""
-    found: list[Commit] = []
-    for commit in repository.first_parents(tip):
-        if commit.oid == base:
-            return tuple(found)
-        found.append(commit)
-        if len(found) == DEPTH:
-            break
-    # B is not among them: it was merged in, or lies far back. Descending from B is monotonic along first parents.
-    low, high = 0, len(found)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if repository.is_ancestor(base, found[middle].oid) else (low, middle)
-    return tuple(found[:low])
+def _required(site: Site, world: World, view: View, commit: str) -> tuple[Verdict, ...]:
+    """What each required environment says of a candidate, by what it has now."""
+    return tuple(_requirement(site, world, view, name, commit) for name in view.environment.requires)
+
+
+def _requirement(site: Site, world: World, view: View, name: str, commit: str) -> Verdict:
+    app, repository = site.application, site.repository
+    state, objects = world.state.of(name), repository.objects
+    if name in world.unread:
+        return Verdict("requires", "wait", world.unread[name])
+    release, seen, tree = state.release, state.observed, objects.commit(commit).tree
+    held = any(h.commit == commit or merge.contains(h.entries, lambda p: objects.look(tree, p)) for h in state.holds)
+    has = lineage.has(repository, app, world.state, app.environment(name), view.environment.source or "", commit)
+    runs = release is not None and seen is not None and lineage.leads_to(repository, release.commit, seen.revision)
+    return requirement(name, state, commit, has=has, runs=runs, held=held)
 
 
 def _gates(site: Site, view: View, question: Gates, deadline: float) -> tuple[Verdict, ...]:
@@ -202,31 +215,38 @@ def _probe(site: Site, number: int, asked: GateQuestion, environment: Environmen
 
 def merged(site: Site, view: View, commit: str) -> Merged:
     """What a candidate would give: the entry table of B, D and S, and the tree that it describes."""
-    objects = site.repository.objects
+    objects, roots = site.repository.objects, view.application.roots
     target, source = objects.commit(view.tip).tree, objects.commit(commit).tree
     kept = merge.protected(view.environment.protect)
     table = _table(site, view, commit)
     if conflicts := merge.conflicts(table):
         return Merged(None, conflicts=tuple(conflicts))
-    tree = objects.write_tree(source, merge.overrides(table))
+    tree = objects.write_tree(target, merge.gains(table))
     return Merged(
         tree=tree,
-        digest=tree,
+        digest=objects.digest(tree, roots),
         absorbed=tree == target,
         identical=merge.identical(table),
-        empty=target != EMPTY_TREE and not any(not kept(path) for path, _ in objects.entries(tree)),
+        empty=_is_empty(site, view, tree, kept) and not _is_empty(site, view, target, kept),
         changes=tuple(Change(c.path, c.change, c.rule.value) for c in merge.changes(table)),
         kept=tuple(Change(path, "kept", row.rule.value) for path, row in merge.deviations(table).items()),
+        lost=tuple(merge.lost(table)) if view.environment.strategy == "mirror" else (),
         held=_held(site, view, commit, tree, target, source),
     )
 
 
+def _is_empty(site: Site, view: View, tree: str, kept: Callable[[bytes], bool]) -> bool:
+    """Whether a tree has nothing but protected files in scope."""
+    return all(kept(path) for path, _ in site.repository.objects.entries(tree, view.application.roots))
+
+
 def _table(site: Site, view: View, commit: str) -> merge.Table:
     """The settled entry table of one candidate."""
-    objects = site.repository.objects
+    objects, roots = site.repository.objects, view.application.roots
     base, target, source = (objects.commit(oid).tree for oid in (view.base, view.tip, commit))
     kept = merge.protected(view.environment.protect)
-    table = merge.lay(objects.diff(base, target), objects.diff(base, source), kept)
+    theirs, ours = (objects.diff(base, side, roots) for side in (target, source))
+    table = merge.lay(theirs, ours, kept, mirror=view.environment.strategy == "mirror")
     triples = merge.pending(table)
     if not triples:
         return table
@@ -236,8 +256,11 @@ def _table(site: Site, view: View, commit: str) -> merge.Table:
 
 def unexplained(site: Site, view: View, commit: str, tree: str) -> list[bytes]:
     """Paths at which a tree that is about to land is not what the entry table says (S9, S10): none, or there is a bug."""
-    base = site.repository.objects.commit(view.base).tree
-    return merge.unexplained(_table(site, view, commit), site.repository.objects.diff(base, tree))
+    objects, roots = site.repository.objects, view.application.roots
+    base, target = (objects.commit(oid).tree for oid in (view.base, view.tip))
+    inside = merge.within(roots)
+    strange = sorted(path for path in objects.diff(target, tree) if not inside(path))
+    return strange + merge.unexplained(_table(site, view, commit), objects.diff(base, tree, roots))
 
 
 def change_of(site: Site, environment: Environment, commit: str) -> dict[bytes, Entry | None]:
@@ -246,7 +269,8 @@ def change_of(site: Site, environment: Environment, commit: str) -> dict[bytes, 
     made = objects.commit(commit)
     before = objects.commit(made.parents[0]).tree if made.parents else EMPTY_TREE
     kept = merge.protected(environment.protect)
-    return {path: new for path, (_, new) in objects.diff(before, made.tree).items() if not kept(path)}
+    changes = objects.diff(before, made.tree, site.application.roots)
+    return {path: new for path, (_, new) in changes.items() if not kept(path)}
 
 
 def _held(site: Site, view: View, commit: str, tree: str, target: str, source: str) -> Verdict | None:
@@ -270,7 +294,9 @@ def _held(site: Site, view: View, commit: str, tree: str, target: str, source: s
 
 def _fixed(site: Site, view: View, commit: str, hold: Hold) -> bool:
     """Whether a commit that comes along says `Promotion-Fixes:` and names the held one, or what that was in the source."""
-    names = [c.trailers.get("Promotion-Fixes", "") for c in site.repository.between(view.base, commit, merges=True)]
+    names = [
+        c.trailers.get("Promotion-Fixes", "") for c in site.repository.history.between(view.base, commit, merges=True)
+    ]
     objects, known = site.repository.objects, [hold.commit]
     if objects.has(hold.commit):
         known.append(objects.commit(hold.commit).trailers.get("Promotion-Source", ""))

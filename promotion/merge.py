@@ -7,7 +7,7 @@ happens to a path is one row of the table, with the rule that explains it (S9, S
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -92,20 +92,29 @@ def _piece(glob: bytes) -> bytes:
     return re.escape(glob)
 
 
+def within(roots: Collection[bytes]) -> Callable[[bytes], bool]:
+    """Whether a path is in a scope: one of these files and directories, or below one; everything is without any."""
+    return lambda path: not roots or any(path == root or path.startswith(root + b"/") for root in roots)
+
+
 # --- the table -----------------------------------------------------------------------------------------------------
 
 
-def lay(base_to_target: Difference, base_to_source: Difference, kept: Callable[[bytes], bool]) -> Table:
-    """The table of two diffs from one base; `kept` says which paths are protected or out of scope.
+def lay(
+    base_to_target: Difference, base_to_source: Difference, kept: Callable[[bytes], bool], *, mirror: bool = False
+) -> Table:
+    """The table of two diffs from one base, both of what is in scope; `kept` says which paths are protected.
 
-    Rows with the rule MERGE wait for their contents: see `pending` and `settle`.
+    Rows with the rule MERGE wait for their contents: see `pending` and `settle`. With `mirror` the source's entry lands
+    wherever nothing is protected, and what the target would lose by that is in `lost`.
     """
     rows = {}
     for path in sorted(base_to_target.keys() | base_to_source.keys()):
         b = (base_to_target.get(path) or base_to_source[path])[0]
         d = base_to_target.get(path, (b, b))[1]
         s = base_to_source.get(path, (b, b))[1]
-        rows[path] = _decide(b, d, s, kept(path))
+        protects = kept(path)
+        rows[path] = Row(b, d, s, Rule.TESTED, s) if mirror and not protects else _decide(b, d, s, protects)
     return Table(_without_clashes(rows))
 
 
@@ -175,14 +184,19 @@ def conflicts(table: Table) -> dict[bytes, Row]:
     return {path: row for path, row in table.rows.items() if row.rule is Rule.CONFLICT}
 
 
+def lost(table: Table) -> list[bytes]:
+    """Where the target has something of its own that would be gone: drift that a mirror overwrites."""
+    return [path for path, row in table.rows.items() if row.t == row.s and row.d not in (row.b, row.t)]
+
+
 def deviations(table: Table) -> dict[bytes, Row]:
     """The rows where T is not what was tested in the source: kept, drift, merge, conflict."""
     return {path: row for path, row in table.rows.items() if row.t != row.s}
 
 
-def overrides(table: Table) -> dict[bytes, Entry | None]:
-    """What to write onto S's tree to get T; None deletes. Only for a table without conflicts and pending contents."""
-    return {path: row.t for path, row in deviations(table).items()}
+def gains(table: Table) -> dict[bytes, Entry | None]:
+    """What to write onto D's tree to get T; None deletes. Only for a table without conflicts and pending contents."""
+    return {path: row.t for path, row in table.rows.items() if row.t != row.d}
 
 
 def identical(table: Table) -> bool:

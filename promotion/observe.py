@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from promotion import ledger
+from promotion import ledger, lineage, scope
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError, PromotionError, TemporaryError
@@ -65,6 +65,10 @@ class World:
             raise ConfigError(self.missing[environment.name])
         return tip
 
+    def moved(self, environment: Environment, tip: str) -> World:
+        """This world with another tip of one branch: one that is about to be pushed."""
+        return replace(self, snapshot=Snapshot({**self.snapshot.tips, environment.ref: tip}))
+
 
 def survey(site: Site, *, any_configuration: bool = False, partly: bool = False) -> World:
     """The remote's branches and the ledger's state.
@@ -72,8 +76,18 @@ def survey(site: Site, *, any_configuration: bool = False, partly: bool = False)
     Raises ConfigError for a file that decides differently from the configuration in force, and for a missing branch.
     With `partly` that is only said in `missing`, as long as there is anything to look at.
     """
+    return world(site, look([site]), any_configuration=any_configuration, partly=partly)
+
+
+def look(sites: Sequence[Site]) -> Snapshot:
+    """The tips of all branches and ledgers of applications that share a repository, asked for once."""
+    refs = dict.fromkeys(e.ref for site in sites for e in site.application.environments)
+    return sites[0].repository.refresh(list(refs), [site.application.ledger for site in sites])
+
+
+def world(site: Site, snapshot: Snapshot, *, any_configuration: bool = False, partly: bool = False) -> World:
+    """What a snapshot says of one application. Raises what `survey` does."""
     app = site.application
-    snapshot = site.repository.refresh([e.ref for e in app.environments], [app.ledger])
     gone = {e.name: _no_branch(site, e) for e in app.environments if snapshot[e.ref] is None}
     if gone and not (partly and snapshot.tips):
         raise next(iter(gone.values()))
@@ -113,53 +127,76 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [f"{sign} {path}: {json.dumps(value)}" for sign, value in (("-", old), ("+", new)) if value is not None]
 
 
+def head(site: Site, world: World, environment: Environment) -> str:
+    """The newest commit of a branch that changed the scope: what the environment has of this application."""
+    return scope.newest(site.repository, site.application, world.tip(environment))
+
+
 # --- engines and checks --------------------------------------------------------------------------------------------
 
 
 def watch(site: Site, world: World, environments: Sequence[Environment]) -> World:
     """Observes these environments side by side. One that cannot be reached is in `unread` and gets no observation."""
-    observations, unread = dict(world.observations), dict(world.unread)
+    return watch_all([(site, world, environments)])[0]
 
-    def one(environment: Environment) -> Observation | str:
+
+def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]]) -> list[World]:
+    """The same for several applications, all side by side.
+
+    Others may share a branch: what is observed is the newest commit at or before the deployed one that changed the scope.
+    """
+    questions = [(n, e) for n, (_, _, environments) in enumerate(asked) for e in environments]
+    worlds = [world for _, world, _ in asked]
+    heads = {(n, e.name): head(asked[n][0], worlds[n], e) for n, e in questions}
+
+    def one(question: tuple[int, Environment]) -> Observation | str:
+        number, environment = question
         try:
-            return observe(site, environment, world.tip(environment))
+            return observe(asked[number][0], environment, heads[number, environment.name])
         except PromotionError as exc:
             return f"{environment.name} could not be read: {exc}"
 
     with ThreadPoolExecutor(max_workers=8) as pool:
-        for environment, seen in zip(environments, pool.map(one, environments), strict=True):
+        for (number, environment), seen in zip(questions, pool.map(one, questions), strict=True):
+            before, name = worlds[number], environment.name
             if isinstance(seen, Observation):
-                astray = _astray(site, world, environment, seen.revision)
-                observations[environment.name] = replace(seen, reasons=(*seen.reasons, *astray))
+                worlds[number] = _with(asked[number][0], before, environment, heads[number, name], seen)
             else:
-                unread[environment.name] = seen
-    return replace(world, observations=observations, unread=unread)
+                worlds[number] = replace(before, unread={**before.unread, name: seen})
+    return worlds
 
 
-def _astray(site: Site, world: World, environment: Environment, revision: str | None) -> tuple[str, ...]:
+def _with(site: Site, world: World, environment: Environment, head: str, seen: Observation) -> World:
+    """A world with one more observation."""
+    if seen.revision:
+        revision = scope.newest(site.repository, site.application, seen.revision)
+        astray = _astray(site, world, environment, head, revision)
+        seen = replace(seen, revision=revision, reasons=(*seen.reasons, *astray))
+    return replace(world, observations={**world.observations, environment.name: seen})
+
+
+def _astray(site: Site, world: World, environment: Environment, head: str, revision: str) -> tuple[str, ...]:
     """What is to be said where another commit runs than the branch's, and not because the branch's is new."""
-    tip = world.tip(environment)
-    if revision in (None, tip):
+    if revision == head:
         return ()
-    assert revision is not None
-    if ran_before(world, environment, tip, revision):
-        return (_in_its_place(environment, tip, revision),)
-    if site.repository.is_ancestor(revision, tip):
+    if ran_before(world, environment, head, revision):
+        return (_in_its_place(environment, head, revision),)
+    if lineage.leads_to(site.repository, revision, head):
         return ()
     return (
         f"runs {short(revision)}, which is not on {environment.branch}: deployed by hand, or the branch was rewound?",
     )
 
 
-def ran_before(world: World, environment: Environment, tip: str, revision: str) -> bool:
-    """Whether a branch's tip was deployed before this other revision, as far as the ledger knows."""
+def ran_before(world: World, environment: Environment, head: str, revision: str) -> bool:
+    """Whether a branch's head was deployed before this other revision, as far as the ledger knows."""
     state = world.state.of(environment.name)
     said = state.observed.reasons if state.observed else ()  # facts are forgotten, the last reading is not
-    return tip in state.facts or _in_its_place(environment, tip, revision) in said
+    return head in state.facts or _in_its_place(environment, head, revision) in said
 
 
-def _in_its_place(environment: Environment, tip: str, revision: str) -> str:
-    return f"runs {short(revision)}, which is not {environment.branch}'s {short(tip)}: deployed by hand?"
+def _in_its_place(environment: Environment, head: str, revision: str) -> str:
+    return f"runs {short(revision)}, which is not {environment.branch}'s {short(head)}: deployed by hand?"
 
 
 def carried(world: World, fresh: World, recorded: State) -> World:
@@ -178,13 +215,13 @@ def carried(world: World, fresh: World, recorded: State) -> World:
     return replace(fresh, observations=readings, unread=world.unread)
 
 
-def observe(site: Site, environment: Environment, tip: str) -> Observation:
+def observe(site: Site, environment: Environment, head: str) -> Observation:
     """One reading of the engine and of all health checks, which are about the revision that it names.
 
     Raises TemporaryError when the engine cannot be reached, and when what it answers is gone before the answers are in.
     """
     engine, settings = ENGINES[environment.engine.type], environment.engine.settings
-    expected = subject(site.application, environment, tip)
+    expected = subject(site.application, environment, head)
     deployed = engine.observe(settings, expected)
     readings = [deployed.reading] if deployed.reading else []
     if deployed.revision is None:  # whatever is said of it, it is not healthy

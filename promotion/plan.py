@@ -7,13 +7,13 @@ whoever called it finds the answer and calls again: so every decision can be rep
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from promotion.model import Application, Commit, Environment, Health, PlanWord, Verdict, short, span
+from promotion.model import Application, Commit, Environment, Health, PlanWord, Verdict, short, shown, span
 from promotion.state import EnvironmentState, Fact
 
 DEPTH = 200
@@ -51,6 +51,11 @@ class View:
     strayed: bool = False
     """Whether the source's history left B behind: it neither descends from B nor leads to it."""
 
+    def parents(self, commit: str) -> tuple[str, ...]:
+        """What M descends from. A candidate that has more than the scope, or is not wanted in the history, is only named."""
+        only = bool(self.application.paths) or self.environment.history == "linear"
+        return (self.tip,) if only else (self.tip, commit)
+
 
 @dataclass(frozen=True, slots=True)
 class Gates:
@@ -61,6 +66,13 @@ class Gates:
 
     commit: str
     probe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """Question: do the environments that the target requires have this candidate? Answer: a tuple of verdicts."""
+
+    commit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +108,13 @@ class Merged:
     kept: tuple[Change, ...] = ()
     """Paths where T is not S, with the rule that keeps them."""
     conflicts: tuple[bytes, ...] = ()
+    lost: tuple[bytes, ...] = ()
+    """What only the target has, and would not have any more."""
     held: Verdict | None = None
     """A hold that this candidate's content runs into."""
 
 
-Question = Gates | Merge
+Question = Gates | Merge | Required
 Answers = Mapping[Question, Any]
 
 
@@ -169,16 +183,16 @@ def decide(view: View, answers: Answers) -> Plan | Question:
         reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict != "pass")
         passed_over.append(PassedOver(commit, reason, judged.word))
         waiting.append(judged)
-    shown = next((j for j in waiting if j.word == "wait"), waiting[0] if waiting else None)
-    commit = shown.commit if shown else candidates[0]
+    told = next((j for j in waiting if j.word == "wait"), waiting[0] if waiting else None)
+    commit = told.commit if told else candidates[0]
     merged = answers.get(Merge(commit))
     if merged is None:
         return Merge(commit)
-    if shown is None:
-        shown = _Judged(commit, (qualified(view, commit),), merged)
-    elif shown.merged is None:
-        shown = _Judged(commit, shown.verdicts, merged)
-    return _plan(view, shown, [p for p in passed_over if p.commit != commit])
+    if told is None:
+        told = _Judged(commit, (qualified(view, commit),), merged)
+    elif told.merged is None:
+        told = replace(told, merged=merged)
+    return _plan(view, told, [p for p in passed_over if p.commit != commit])
 
 
 def qualified(view: View, commit: str) -> Verdict:
@@ -192,9 +206,7 @@ def qualified(view: View, commit: str) -> Verdict:
     if fact.health is not Health.HEALTHY:
         word = "block" if fact.health is Health.DEGRADED else "wait"
         deployed = state.observed is not None and state.observed.revision == commit
-        why = (
-            f" ({'; '.join(state.observed.reasons)})" if deployed and state.observed and state.observed.reasons else ""
-        )
+        why = _because(state.observed.reasons) if deployed and state.observed else ""
         return Verdict("source", word, f"{fact.health} in {source}{why}")  # type: ignore[arg-type]
     if view.unread:
         return Verdict("source", "wait", view.unread)
@@ -215,9 +227,13 @@ def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answe
     merged: Merged | None = answers.get(Merge(commit))
     if merged is None and first:
         return Merge(commit)
+    required: tuple[Verdict, ...] | None = answers.get(Required(commit)) if view.environment.requires else ()
+    if required is None:
+        return Required(commit)
+    sources = (source, *required)
     if merged is not None and merged.absorbed:
-        return _Judged(commit, (source,), merged)
-    always = _always(view, commit)
+        return _Judged(commit, sources, merged)
+    always = (*required, *_always(view, commit))
     asked = Gates(commit, probe=all(v.verdict == "pass" for v in always))
     gates = answers.get(asked)
     if gates is None:
@@ -227,12 +243,27 @@ def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answe
     holds = view.state.holds or view.source_state.holds
     if merged is None and (holds or judged.word == "pass"):
         return Merge(commit)
-    if merged is not None and merged.held:
-        return _Judged(commit, (*verdicts, merged.held), merged)
-    if merged is not None and merged.empty and not view.allow_empty:
-        refused = Verdict("content", "block", "nothing but protected files would be left (--allow-empty)")
-        return _Judged(commit, (*verdicts, refused), merged)
-    return judged
+    refused = _refused(view, merged) if merged is not None else None
+    return replace(judged, verdicts=(*verdicts, refused)) if refused else judged
+
+
+def _refused(view: View, merged: Merged) -> Verdict | None:
+    """What of a candidate's content keeps it out."""
+    if merged.held:
+        return merged.held
+    if merged.lost:
+        paths = ", ".join(shown(path) for path in merged.lost[:5])
+        name = view.environment.name
+        return Verdict(
+            "drift", "block", f"only {name} has its {paths}, and a mirror would lose it: take it to the root first"
+        )
+    if merged.empty and not view.allow_empty:
+        return Verdict("content", "block", "nothing but protected files would be left (--allow-empty)")
+    return None
+
+
+def _because(reasons: Sequence[str]) -> str:
+    return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _always(view: View, commit: str) -> tuple[Verdict, ...]:
@@ -259,7 +290,7 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
     if word == "pass":
         reason = "already there: nothing to deploy" if merged.absorbed else "all gates pass"
     if merged.conflicts and judged.verdicts[0].verdict == "pass" and word != "block":
-        paths = ", ".join(p.decode("utf-8", "backslashreplace") for p in merged.conflicts[:5])
+        paths = ", ".join(shown(path) for path in merged.conflicts[:5])
         return Plan(
             view,
             "conflict",

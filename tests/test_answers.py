@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promotion import answers, merge
+from promotion import answers, merge, scope
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec, shown
 from promotion.plan import DEPTH, Merged
@@ -22,7 +22,7 @@ Build = Callable[..., Stage]
 def chained(stage: Stage, base: str) -> list[str]:
     """The candidates of dev after `base`, oldest first."""
     tip = stage.world().tip(stage.env("dev"))
-    return [c.oid for c in answers.chain(stage.site.repository, tip, base)][::-1]
+    return [c.oid for c in scope.chain(stage.site.repository, stage.application, tip, base, DEPTH).commits][::-1]
 
 
 def given(stage: Stage, name: str = "qa") -> Merged:

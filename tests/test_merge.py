@@ -51,10 +51,38 @@ def table_of(b: Tree, d: Tree, s: Tree, protect: tuple[str, ...] = ()) -> Table:
     return merge.lay(diff(b, d), diff(b, s), merge.protected(protect))
 
 
-def applied(table: Table, source: Tree) -> Tree:
-    """S with the table's overrides: T."""
-    entries = {**source, **merge.overrides(table)}
+def applied(table: Table, target: Tree) -> Tree:
+    """D with the table's gains: T."""
+    entries = {**target, **merge.gains(table)}
     return {path: found for path, found in entries.items() if found is not None}
+
+
+def test_a_mirror_takes_the_source_and_names_what_is_lost() -> None:
+    """Protected files stay; nothing conflicts; what only the target had is lost, and what came to the source too is not."""
+    b = {b"kept": A, b"drift": A, b"both": A, b"same": A, b"gone": A}
+    d = {b"kept": B, b"drift": B, b"both": B, b"same": B, b"gone": A, b"own": A}
+    s = {b"kept": C, b"drift": A, b"both": C, b"same": B, b"new": A}
+    table = merge.lay(diff(b, d), diff(b, s), merge.protected(["kept"]), mirror=True)
+    assert merge.conflicts(table) == {}
+    assert merge.pending(table) == {}
+    assert applied(table, d) == {b"kept": B, b"drift": A, b"both": C, b"same": B, b"new": A}
+    assert merge.lost(table) == [b"both", b"drift", b"own"]
+    assert merge.unexplained(table, diff(b, applied(table, d))) == []
+
+
+@pytest.mark.parametrize(
+    ("roots", "inside", "outside"),
+    [
+        ((), [b"a", b"a/b"], []),
+        ((b"a",), [b"a", b"a/b", b"a/b/c"], [b"ab", b"b/a", b""]),
+        ((b"a/b.yaml", b"c"), [b"a/b.yaml", b"c/d"], [b"a/c.yaml", b"a"]),
+    ],
+)
+def test_what_is_within_a_scope(roots: tuple[bytes, ...], inside: list[bytes], outside: list[bytes]) -> None:
+    """Files and directories, whole names only; everything without any."""
+    within = merge.within(roots)
+    assert [path for path in inside if not within(path)] == []
+    assert [path for path in outside if within(path)] == []
 
 
 # --- protected -----------------------------------------------------------------------------------------------------
@@ -193,7 +221,7 @@ def test_changes_and_deviations() -> None:
         b"kept": Rule.KEPT,
         b"merge": Rule.MERGE,
     }
-    assert merge.overrides(table) == {b"drift": B, b"kept": B, b"merge": D}
+    assert merge.gains(table) == {b"gone": None, b"merge": D, b"mod": B, b"new": A}
     assert not merge.identical(table)
 
 
@@ -252,9 +280,9 @@ def test_properties(b: Tree, d: Tree, s: Tree, protect: tuple[str, ...]) -> None
     assert merge.conflicts(mirrored).keys() == merge.conflicts(table_of(b, d, s)).keys()
     assert merge.pending(mirrored).keys() == merge.pending(table_of(b, d, s)).keys()
     if merge.conflicts(table):
-        assert set(merge.conflicts(table)) <= set(merge.unexplained(table, diff(b, applied(table, s))))
+        assert set(merge.conflicts(table)) <= set(merge.unexplained(table, diff(b, applied(table, d))))
         return
-    t = applied(table, s)
+    t = applied(table, d)
     assert not any(path.startswith(parent + b"/") for path in t for parent in t)
     assert merge.unexplained(table, diff(b, t)) == []
     assert {change.path for change in merge.changes(table)} == diff(d, t).keys()
@@ -275,8 +303,23 @@ def test_without_drift_the_result_is_what_was_tested(b: Tree, s: Tree, protect: 
     assert merge.pending(table) == {}
     if not protect:
         assert merge.identical(table)
-        assert applied(table, s) == s
-        assert merge.overrides(table) == {}
+        assert applied(table, b) == s
+        assert merge.deviations(table) == {}
+
+
+@given(trees(), trees(), trees(), PROTECT)
+@FURTHER
+def test_a_mirror_is_the_source_wherever_nothing_is_protected(
+    b: Tree, d: Tree, s: Tree, protect: tuple[str, ...]
+) -> None:
+    """T is S outside protected paths and D inside, unless a protected file stands in a directory's way; without drift nothing is lost."""
+    keeps = merge.protected(protect)
+    table = merge.lay(diff(b, d), diff(b, s), keeps, mirror=True)
+    t = applied(table, d)
+    for path in {*b, *d, *s} - merge.conflicts(table).keys():
+        assert t.get(path) == (d if keeps(path) else s).get(path)
+    undrifted = {path: entry for path, entry in d.items() if keeps(path)} | {p: e for p, e in b.items() if not keeps(p)}
+    assert not merge.lost(merge.lay(diff(b, undrifted), diff(b, s), keeps, mirror=True))
 
 
 @given(trees(), trees(), trees(), st.sampled_from(PATHS), st.sampled_from([None, A, D, LINK2]))
@@ -286,7 +329,7 @@ def test_every_changed_path_of_the_result_is_unexplained(
 ) -> None:
     """A path that was added, lost or changed after the table was laid is named, and no other (S10)."""
     table = settled(table_of(b, d, s))
-    t = applied(table, s)
+    t = applied(table, d)
     wrong = {p: e for p, e in {**t, path: planted}.items() if e is not None}
     expected = set(merge.conflicts(table)) | ({path} if t.get(path) != planted else set())
     assert merge.unexplained(table, diff(b, wrong)) == sorted(expected)
@@ -444,4 +487,4 @@ def test_the_table_is_what_git_merge_tree_does(
     conflicted, merged = objects.merge(b, d, s)
     assert bool(merge.conflicts(table)) == bool(conflicted), (merge.conflicts(table), conflicted)
     if not conflicted:
-        assert applied(table, s) == merged
+        assert applied(table, d) == merged

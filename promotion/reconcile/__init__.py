@@ -3,13 +3,14 @@
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, hold, lift
-from promotion.reconcile.rounds import Round, reconcile, watch_only
+from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
 
 __all__ = [
     "Result",
     "Round",
+    "Task",
     "Ticks",
     "adopt",
     "configure",
@@ -21,5 +22,6 @@ __all__ = [
     "patiently",
     "promote",
     "reconcile",
+    "together",
     "watch_only",
 ]

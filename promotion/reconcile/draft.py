@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion import answers, observe
+from promotion import answers, lineage, observe, scope
 from promotion.errors import PromotionError
 from promotion.events import Event, first_epoch, fold
 from promotion.model import Environment, Health, iso
@@ -137,9 +137,11 @@ def _is_at(site: Site, revision: str | None, commit: str) -> bool:
         return revision == commit
     if not site.repository.find(commit):  # reset away by somebody
         return False
-    objects = site.repository.objects
-    same = objects.has(revision) and objects.commit(revision).tree == objects.commit(commit).tree
-    return same and site.repository.is_ancestor(commit, revision)
+    repository, app = site.repository, site.application
+    if not repository.objects.has(revision):
+        return False
+    same = scope.digest(repository, app, revision) == scope.digest(repository, app, commit)
+    return same and lineage.leads_to(repository, commit, revision)
 
 
 def _heartbeat(site: Site, draft: Draft) -> Draft:

@@ -14,7 +14,7 @@ from promotion.model import Environment, OutcomeWord, VerificationWord, iso, sho
 from promotion.observe import Site
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
-from promotion.reconcile.write import TRIES, write
+from promotion.reconcile.write import TRIES, Part, write, write_all
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ def promote(
     """
     if environment.source is None:
         raise ConfigError(f"{environment.name} takes commits from nobody: people push to {environment.branch}")
-    source = site.application.environment(environment.source)
+    asked = [site.application.environment(name) for name in (environment.source, *environment.requires)]
     site.probed.clear()
     for attempt in range(TRIES):
-        world = observe.watch(site, observe.survey(site), [source])
-        if source.name in world.unread:  # the ledger's last word counts, and its age is said
-            log.warning("%s", world.unread[source.name])
-            world = replace(world, unread={})
+        world = observe.watch(site, observe.survey(site), asked)
+        for why in world.unread.values():  # the ledger's last word counts, and its age is said
+            log.warning("%s", why)
+        world = replace(world, unread={})
         draft = holds(site, news(site, world, strict=[environment]))
         world = draft.drafted
         plan = answers.plan(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
@@ -101,16 +101,27 @@ def _result(plan: Plan, outcome: OutcomeWord, reason: str, **more: Any) -> Resul
 
 def land(site: Site, draft: Draft, plan: Plan) -> tuple[Result | None, Draft]:
     """Lands a plan that passes, with all events drafted so far. (None, draft): somebody was faster."""
-    if plan.verdict != "pass" or plan.merged is None or plan.merged.tree is None:
+    part = prepare(site, draft, plan)
+    if part is None:
         return judged(plan), draft
-    event = _event_of(site, draft, plan)
-    after = write(site, draft.plus(event), plan)
-    if after is None:
-        return None, draft
-    commit = event.data.get("commit")
+    (after,) = write_all([part])
+    return (None, draft) if after is None else (landed(part), after)
+
+
+def prepare(site: Site, draft: Draft, plan: Plan) -> Part | None:
+    """What lands a plan, with all events drafted so far; its commit is written into the clone only. None: it does not pass."""
+    if plan.verdict != "pass" or plan.merged is None or plan.merged.tree is None:
+        return None
+    return Part(site, draft.plus(_event_of(site, draft, plan)), plan)
+
+
+def landed(part: Part) -> Result:
+    """What became of a part with a plan that was written."""
+    assert part.plan is not None
+    commit = part.commit
     outcome: OutcomeWord = "promoted" if commit else "absorbed"
     verification: VerificationWord | None = "pending" if commit else None
-    return _result(plan, outcome, plan.reason, commit=commit, verification=verification), after
+    return _result(part.plan, outcome, part.plan.reason, commit=commit, verification=verification)
 
 
 def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
@@ -135,6 +146,6 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
             "Attempt": event.id,
         }.items()
     )
-    commit = site.repository.commit_tree(merged.tree, [view.tip, plan.commit], message, event.at)
+    commit = site.repository.commit_tree(merged.tree, view.parents(plan.commit), message, event.at)
     until = iso(event.at + view.environment.verify.within)
     return replace(event, event="promoted", data={**data, "commit": commit, "tree": merged.tree, "until": until})

@@ -1,19 +1,37 @@
-"""A round over one application: sync, observe, verify, then one hop into each environment at most, sources first."""
+"""A round: sync, observe, verify, then one hop into each environment at most, sources first; applications of a repository together.
+
+What they share is asked for once, and hops onto one branch are decided one on top of the other and pushed at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from promotion import answers, observe
-from promotion.errors import PromotionError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
-from promotion.reconcile.hop import Result, land
+from promotion.reconcile.hop import Result, judged, landed, prepare
 from promotion.reconcile.sync import Synced, deploy, with_put_back
-from promotion.reconcile.write import TRIES, write
+from promotion.reconcile.write import TRIES, Part, write, write_all
+from promotion.repository import Snapshot
+from promotion.state import State
+
+
+def always(environment: Environment) -> bool:  # noqa: ARG001
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One application's part of a round: its environments by name, and into which of them a hop is attempted now."""
+
+    site: Site
+    names: Collection[str]
+    due: Callable[[Environment], bool] = always
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +45,19 @@ class Round:
     errors: tuple[PromotionError, ...] = ()
 
 
-def always(environment: Environment) -> bool:  # noqa: ARG001
-    return True
+@dataclass(slots=True)
+class _Turn:
+    """One application while a round goes on."""
+
+    site: Site
+    wanted: list[Environment]
+    due: list[Environment]
+    draft: Draft
+    hops: list[Result] = field(default_factory=list)
+    plans: dict[str, Plan] = field(default_factory=dict)
+    errors: list[PromotionError] = field(default_factory=list)
+    failed: PromotionError | None = None
+    """What ended this application's round."""
 
 
 def reconcile(
@@ -40,35 +69,196 @@ def reconcile(
     land_hops: bool = True,
     dry_run: bool = False,
 ) -> Round:
-    """One round over these environments. Errors of one environment are collected; those of the repository are raised.
+    """One round over these environments of one application. Raises what ends it; errors of one environment are collected."""
+    (done,) = together([Task(site, names, due)], sync=sync, land_hops=land_hops, dry_run=dry_run)
+    if isinstance(done, PromotionError):
+        raise done
+    return done
 
-    `due` says into which environments a hop is attempted now. Without `land_hops` everything is recorded and decided, and
-    nothing is promoted; with `dry_run` nothing is written at all.
+
+def together(
+    tasks: Sequence[Task], *, sync: bool = False, land_hops: bool = True, dry_run: bool = False
+) -> list[Round | PromotionError]:
+    """One round over applications that share a repository: for each what it did, or what ended it.
+
+    Without `land_hops` everything is recorded and decided, and nothing is promoted; with `dry_run` nothing is written at
+    all. Raises what is wrong with the repository.
     """
-    site.probed.clear()
-    world = observe.survey(site)
-    wanted = [e for e in site.application.environments if e.name in names]
-    synced = deploy(site, world, wanted) if sync and not dry_run else Synced()
-    errors = list(synced.errors)
-    seen = {e.name for e in wanted} | {e.source for e in wanted}
-    world = observe.watch(site, world, [e for e in site.application.environments if e.name in seen])
-    draft = holds(site, news(site, with_put_back(world, synced)))
-    hops = failures(draft)
-    plans: dict[str, Plan] = {}
-    for environment in (e for e in wanted if e.source and due(e)):
-        try:
-            result, draft = _attempt(site, draft, environment, land_hops=land_hops and not dry_run)
-        except PromotionError as exc:
-            errors.append(exc)
-            draft = again(site, draft) if not dry_run else draft
-            continue
-        if result.plan is not None and result.outcome != "contended":
-            plans[environment.name] = result.plan
-        if result.outcome in ("promoted", "absorbed", "conflict", "contended"):
-            hops.append(result)
+    turns = _begun(tasks)
+    running = [turn for turn in turns if turn.failed is None]
+    _observed(running, sync=sync and not dry_run)
+    for environments in _branches(running):
+        _hops(environments, land_hops=land_hops and not dry_run, again=not dry_run)
     if not dry_run:
-        draft = record(site, draft)
-    return Round(draft.drafted, tuple(hops), plans, tuple(errors))
+        _record([turn for turn in running if turn.failed is None])
+    return [
+        turn.failed or Round(turn.draft.drafted, tuple(turn.hops), turn.plans, tuple(turn.errors)) for turn in turns
+    ]
+
+
+def _begun(tasks: Sequence[Task]) -> list[_Turn]:
+    """What the remote says, asked for once."""
+    snapshot, turns = observe.look([task.site for task in tasks]), []
+    for task in tasks:
+        site, environments = task.site, task.site.application.environments
+        site.probed.clear()
+        wanted = [e for e in environments if e.name in task.names]
+        due = [e for e in wanted if e.source and task.due(e)]
+        world, failed = _read(site, snapshot)
+        turns.append(_Turn(site, wanted, due, Draft(world, world.state), failed=failed))
+    return turns
+
+
+def _read(site: Site, snapshot: Snapshot) -> tuple[World, PromotionError | None]:
+    try:
+        return observe.world(site, snapshot), None
+    except PromotionError as exc:
+        return World(snapshot, None, State(site.application.name)), exc
+
+
+def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
+    """Deploys, observes all environments of all applications side by side, and drafts what that calls for."""
+    asked, synced = [], []
+    for turn in turns:
+        seen = {name for e in turn.wanted for name in (e.name, e.source, *e.requires)}
+        environments = [e for e in turn.site.application.environments if e.name in seen]
+        asked.append((turn.site, turn.draft.world, environments))
+        synced.append(deploy(turn.site, turn.draft.world, turn.wanted) if sync else Synced())
+    for turn, world, done in zip(turns, observe.watch_all(asked), synced, strict=True):
+        turn.errors += done.errors
+        turn.draft = holds(turn.site, news(turn.site, with_put_back(world, done)))
+        turn.hops += failures(turn.draft)
+
+
+# --- hops ------------------------------------------------------------------------------------------------------------
+
+
+def _branches(turns: Sequence[_Turn]) -> Iterator[list[tuple[_Turn, Environment]]]:
+    """The hops that are due, those onto one branch together, sources before what takes commits from them."""
+    names = dict.fromkeys(e.name for turn in turns for e in turn.site.application.environments)
+    for name in names:
+        onto: dict[object, list[tuple[_Turn, Environment]]] = {}
+        for turn in turns:
+            for environment in (e for e in turn.due if e.name == name):
+                onto.setdefault((environment.ref, environment.credential), []).append((turn, environment))
+        yield from onto.values()
+
+
+def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> None:
+    """One hop each onto one branch, decided one on top of the other and pushed together; decided again where somebody was faster."""
+    for _ in range(TRIES):
+        lot = _decided(wanted, land_hops=land_hops, again=again)
+        if not lot:
+            return
+        try:
+            drafts = write_all([part for _, _, part in lot])
+        except PromotionError as exc:
+            _refused(lot, exc)
+            return
+        wanted = []
+        for (turn, environment, part), draft in zip(lot, drafts, strict=True):
+            if draft is None:
+                wanted.append((turn, environment))
+            else:
+                turn.draft = draft
+                turn.hops.append(landed(part))
+        if not wanted:
+            return
+        _again([turn for turn, _ in wanted])
+    for turn, environment in wanted:
+        plan = turn.plans.pop(environment.name)
+        reason = f"somebody was faster {TRIES} times"
+        turn.hops.append(Result("contended", turn.site.application.name, environment.name, reason, plan, status=75))
+
+
+_Lot = list[tuple[_Turn, Environment, Part]]
+
+
+def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> _Lot:
+    """The plans of these hops, and what lands those that pass: each on the tip that the one before it leaves."""
+    lot: _Lot = []
+    tip: str | None = None
+    for turn, environment in wanted:
+        if turn.failed is not None:
+            continue
+        try:
+            world = turn.draft.drafted
+            plan = answers.plan(turn.site, world.moved(environment, tip) if tip else world, environment)
+            part = prepare(turn.site, turn.draft, plan) if land_hops else None
+        except PromotionError as exc:
+            turn.errors.append(exc)
+            if again:
+                _again([turn])
+            continue
+        turn.plans[environment.name] = plan
+        if part is not None:
+            lot.append((turn, environment, part))
+            tip = part.commit or tip
+        elif land_hops and plan.verdict == "conflict":
+            turn.hops.append(judged(plan))
+    return lot
+
+
+def _refused(lot: _Lot, why: PromotionError) -> None:
+    """The remote took nothing of several: one at a time, so that what is wrong with one does not stop the others."""
+    turns = [turn for turn, _, _ in lot]
+    if len(lot) == 1 or not isinstance(why, ConfigError):
+        for turn in turns:
+            turn.errors.append(why)
+        _again(turns)
+        return
+    for turn, environment, _ in lot:
+        _again([turn])
+        _hops([(turn, environment)], land_hops=True, again=True)
+
+
+def _again(turns: Sequence[_Turn]) -> None:
+    """Reads branches and ledgers again and drafts anew from what this round observed."""
+    snapshot = observe.look([turn.site for turn in turns])
+    for turn in turns:
+        try:
+            fresh = observe.world(turn.site, snapshot)
+        except PromotionError as exc:
+            turn.failed = exc
+            continue
+        world = observe.carried(turn.draft.world, fresh, turn.draft.world.state)
+        turn.draft = holds(turn.site, news(turn.site, world))
+
+
+def _record(turns: Sequence[_Turn]) -> None:
+    """Writes what is drafted still, reading again where somebody was faster."""
+    left = list(turns)
+    for _ in range(TRIES):
+        try:
+            drafts = write_all([Part(turn.site, turn.draft) for turn in left])
+        except ConfigError:
+            if len(left) == 1:
+                raise
+            for turn in left:
+                _recorded_alone(turn)
+            return
+        lost = []
+        for turn, draft in zip(left, drafts, strict=True):
+            if draft is None:
+                lost.append(turn)
+            else:
+                turn.draft = draft
+        if not lost:
+            return
+        _again(lost)
+        left = [turn for turn in lost if turn.failed is None]
+    for turn in left:
+        turn.failed = TemporaryError(f"somebody was faster {TRIES} times", where=turn.site.application.ledger)
+
+
+def _recorded_alone(turn: _Turn) -> None:
+    try:
+        _record([turn])
+    except PromotionError as exc:
+        turn.failed = exc
+
+
+# --- parts of a round -----------------------------------------------------------------------------------------------
 
 
 def failures(draft: Draft) -> list[Result]:
@@ -87,40 +277,6 @@ def failures(draft: Draft) -> list[Result]:
         for event in draft.events
         if event.event in ("failed", "timed-out")
     ]
-
-
-def _attempt(site: Site, draft: Draft, environment: Environment, *, land_hops: bool) -> tuple[Result, Draft]:
-    for _ in range(TRIES):
-        plan = answers.plan(site, draft.drafted, environment)
-        if not land_hops:
-            return _undone(plan), draft
-        result, draft = land(site, draft, plan)
-        if result is not None:
-            return result, draft
-        draft = again(site, draft)
-    reason = f"somebody was faster {TRIES} times"
-    return Result("contended", site.application.name, environment.name, reason, plan, status=75), draft
-
-
-def _undone(plan: Plan) -> Result:
-    return Result("waiting", plan.view.application.name, plan.view.environment.name, plan.reason, plan)
-
-
-def again(site: Site, draft: Draft) -> Draft:
-    """Reads branches and ledger again and drafts anew from what this round observed."""
-    fresh = observe.survey(site)
-    world = observe.carried(draft.world, fresh, draft.world.state)
-    return holds(site, news(site, world))
-
-
-def record(site: Site, draft: Draft) -> Draft:
-    """Writes what is drafted, reading again where somebody was faster."""
-    for _ in range(TRIES):
-        after = write(site, draft)
-        if after is not None:
-            return after
-        draft = again(site, draft)
-    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
 
 
 def watch_only(site: Site, names: Collection[str]) -> World:

@@ -37,22 +37,22 @@ def deploy(site: Site, world: World, environments: Collection[Environment]) -> S
     errors: list[PromotionError] = []
     put_back: dict[str, Reverted] = {}
     for environment in environments:
-        tip = world.tip(environment)
-        if late := _waiting(site, environment, tip):
+        head = observe.head(site, world, environment)
+        if late := _waiting(site, environment, head):
             errors.append(_undeployed(environment, late))
             continue
-        subject = observe.subject(site.application, environment, tip)
+        subject = observe.subject(site.application, environment, head)
         try:
             deployed = ENGINES[environment.engine.type].sync(
-                environment.engine.settings, subject, site.repository.content(tip)
+                environment.engine.settings, subject, site.repository.content(head, site.application.roots)
             )
         except TemporaryError as exc:
             log.warning("%s: %s", environment.name, exc)
         except PromotionError as exc:
             errors.append(exc)
         else:
-            errors += _ended(site, environment, tip, deployed)
-            if record := _put_back(site, world, environment, tip, deployed):
+            errors += _ended(site, environment, head, deployed)
+            if record := _put_back(site, world, environment, head, deployed):
                 put_back[environment.name] = record
     return Synced(tuple(errors), put_back)
 
@@ -66,33 +66,33 @@ def with_put_back(world: World, synced: Synced) -> World:
     return replace(world, observations=observations)
 
 
-def _put_back(site: Site, world: World, environment: Environment, tip: str, deployed: Deployed) -> Reverted | None:
+def _put_back(site: Site, world: World, environment: Environment, head: str, deployed: Deployed) -> Reverted | None:
     """Says what was put back; what a whole deployment put back is also to be recorded."""
     if deployed.reverted:
         log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
-    if deployed.replaced and observe.ran_before(world, environment, tip, deployed.replaced):
-        log.warning("%s: put back %s, where %s ran", environment.name, short(tip), short(deployed.replaced))
-        return Reverted(site.clock(), tip, (), deployed.replaced)
+    if deployed.replaced and observe.ran_before(world, environment, head, deployed.replaced):
+        log.warning("%s: put back %s, where %s ran", environment.name, short(head), short(deployed.replaced))
+        return Reverted(site.clock(), head, (), deployed.replaced)
     return None
 
 
 # --- what could not be deployed ------------------------------------------------------------------------------------
 
 
-def _waiting(site: Site, environment: Environment, tip: str) -> Late | None:
+def _waiting(site: Site, environment: Environment, head: str) -> Late | None:
     late = site.late.get(environment.name)
-    return late if late and late.revision == tip and late.at <= site.clock() < late.until else None
+    return late if late and late.revision == head and late.at <= site.clock() < late.until else None
 
 
-def _ended(site: Site, environment: Environment, tip: str, deployed: Deployed) -> list[PromotionError]:
+def _ended(site: Site, environment: Environment, head: str, deployed: Deployed) -> list[PromotionError]:
     """Remembers a deployment that failed, for as long as this process lives and the branch stays."""
     before = site.late.pop(environment.name, None)
-    if deployed.revision == tip:
+    if deployed.revision == head:
         return []
-    times = before.times + 1 if before and before.revision == tip else 1
+    times = before.times + 1 if before and before.revision == head else 1
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(times - 1, 10))
     why = deployed.reading.reason if deployed.reading else "something else runs"
-    site.late[environment.name] = late = Late(tip, times, site.clock(), site.clock() + pause, why)
+    site.late[environment.name] = late = Late(head, times, site.clock(), site.clock() + pause, why)
     return [_undeployed(environment, late)]
 
 

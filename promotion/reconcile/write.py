@@ -1,19 +1,23 @@
-"""The one push: compare-and-swap of the ledger, and with it at most one new commit on one environment's branch (S4-S6)."""
+"""The one push: compare-and-swap of ledgers, and with them at most one branch (S4-S6).
+
+Applications that share a repository are written together: their commits on one branch stand on top of each other.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from promotion import answers, ledger, observe
 from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.events import Event
 from promotion.model import Credential
 from promotion.observe import Site, World
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.words import failure, gist
+from promotion.state import State
 
 _PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
 """Reasons to reject a ref that are the server's trouble, not a rule."""
@@ -21,57 +25,114 @@ TRIES = 5
 """How often a lost compare-and-swap is tried, and decided, again."""
 
 
-def write(site: Site, draft: Draft, plan: Plan | None = None) -> Draft | None:
-    """Pushes the drafted events, and the plan's commit if the last event promoted one; then looks whether it landed (S6).
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one application writes: drafted events, and with a plan the commit that the last event tells of, if it does."""
 
-    Returns a fresh draft on what is there now, or None when somebody was faster and it must be decided again.
+    site: Site
+    draft: Draft
+    plan: Plan | None = None
+
+    @property
+    def commit(self) -> str | None:
+        """M, when one is to land."""
+        return self.draft.events[-1].data.get("commit") if self.plan else None
+
+
+def write(site: Site, draft: Draft, plan: Plan | None = None) -> Draft | None:
+    """What `write_all` does, for one application."""
+    return write_all([Part(site, draft, plan)])[0]
+
+
+def write_all(parts: Sequence[Part]) -> list[Draft | None]:
+    """Pushes everything at once, then looks whether it landed (S6); all parts are of one repository, all plans of one branch.
+
+    Each part gets a fresh draft on what is there now, or None when somebody was faster and it must be decided again.
     Raises ConfigError or TemporaryError when the remote refuses.
     """
-    if not draft.events:
-        return draft
-    world = draft.world
-    branch = _branch_update(site, draft.events[-1], plan) if plan else None
-    credential = plan.view.environment.credential if plan and branch else site.application.credential
+    lot = [part for part in parts if part.draft.events]
+    if not lot:
+        return [part.draft for part in parts]
+    written = dict(zip(map(id, lot), _written(lot), strict=True))
+    return [written.get(id(part), part.draft) for part in parts]
+
+
+def _written(lot: Sequence[Part]) -> list[Draft | None]:
+    repository, branch, credential = lot[0].site.repository, _branch_update(lot), _credential(lot)
+    worlds = [part.draft.world for part in lot]
     for _ in range(TRIES):
-        tip, state = ledger.append(site.repository, world.ledger, world.state, draft.events)
-        assert tip is not None
-        updates = [Update(site.application.ledger, world.ledger, tip), *([branch] if branch else [])]
-        said = site.repository.push(updates, credential)
-        after = observe.survey(site, any_configuration=True)
-        if after.ledger == tip or (after.ledger and site.repository.is_ancestor(tip, after.ledger)):
-            fresh = observe.carried(world, after, state)
-            return Draft(fresh, fresh.state)
-        if after.ledger == world.ledger and (branch is None or after.snapshot[branch.ref] == branch.old):
-            raise _rejected(site, said, credential)
-        if not _same(site, draft, after, plan):
-            return None
-        world = replace(world, snapshot=after.snapshot, ledger=after.ledger, state=after.state)
-    return None
+        tips = [_appended(part, world) for part, world in zip(lot, worlds, strict=True)]
+        updates = [
+            Update(p.site.application.ledger, w.ledger, t) for p, w, (t, _) in zip(lot, worlds, tips, strict=True)
+        ]
+        said = repository.push([*updates, *([branch] if branch else [])], credential)
+        afters = _afters(lot)
+        landed = [_landed(part, tip, after) for part, (tip, _), after in zip(lot, tips, afters, strict=True)]
+        if any(landed):
+            fresh = [observe.carried(w, a, s) for w, a, (_, s) in zip(worlds, afters, tips, strict=True)]
+            return [Draft(f, f.state) if there else None for f, there in zip(fresh, landed, strict=True)]
+        moved = [after.ledger != world.ledger for after, world in zip(afters, worlds, strict=True)]
+        if not any(moved) and (branch is None or afters[0].snapshot[branch.ref] == branch.old):
+            raise _rejected(lot[0].site, said, credential)
+        if not all(_same(part, after, branch) for part, after in zip(lot, afters, strict=True)):
+            break
+        worlds = [
+            replace(world, snapshot=after.snapshot, ledger=after.ledger, state=after.state)
+            for world, after in zip(worlds, afters, strict=True)
+        ]
+    return [None] * len(lot)
 
 
-def _branch_update(site: Site, event: Event, plan: Plan) -> Update | None:
+def _credential(lot: Sequence[Part]) -> Credential | None:
+    """What may push the branch; without one the applications' own, which is the same for all that share a clone."""
+    pushing = [part.plan.view.environment.credential for part in lot if part.plan is not None and part.commit]
+    return pushing[0] if pushing else lot[0].site.application.credential
+
+
+def _appended(part: Part, world: World) -> tuple[str, State]:
+    tip, state = ledger.append(part.site.repository, world.ledger, world.state, part.draft.events)
+    assert tip is not None
+    return tip, state
+
+
+def _afters(lot: Sequence[Part]) -> list[World]:
+    """What is there now, whatever the configuration in force says by now."""
+    snapshot = observe.look([part.site for part in lot])
+    return [observe.world(part.site, snapshot, any_configuration=True) for part in lot]
+
+
+def _landed(part: Part, tip: str, after: World) -> bool:
+    """Our own event is in the ledger: that alone says so."""
+    return after.ledger == tip or (after.ledger is not None and part.site.repository.is_ancestor(tip, after.ledger))
+
+
+def _branch_update(lot: Sequence[Part]) -> Update | None:
     """The update of the target's branch, after a last look at what is about to land (S5, S9, S10)."""
-    if event.event != "promoted" or plan.commit is None:
+    steps = [(part, part.plan, part.commit) for part in lot if part.plan is not None and part.commit is not None]
+    if not steps:
         return None
-    view = plan.view
-    commit = site.repository.objects.commit(event.data["commit"])
-    if commit.parents != (view.tip, plan.commit):
-        raise AssertionError(f"{commit.oid} does not have {view.tip} as its first parent")
-    if wrong := answers.unexplained(site, view, plan.commit, commit.tree):
-        raise AssertionError(f"{commit.oid} is not what the entry table says at {wrong[:3]}")
-    return Update(view.environment.ref, view.tip, commit.oid)
+    first = steps[0][1].view.environment
+    old = tip = steps[0][0].draft.world.tip(first)
+    for part, plan, oid in steps:
+        view, commit = plan.view, part.site.repository.objects.commit(oid)
+        if plan.commit is None or view.tip != tip or commit.parents != view.parents(plan.commit):
+            raise AssertionError(f"{oid} does not have {tip} as its first parent")
+        if wrong := answers.unexplained(part.site, view, plan.commit, commit.tree):
+            raise AssertionError(f"{oid} is not what the entry table says at {wrong[:3]}")
+        tip = oid
+    return Update(first.ref, old, tip)
 
 
-def _same(site: Site, draft: Draft, after: World, plan: Plan | None) -> bool:
+def _same(part: Part, after: World, branch: Update | None) -> bool:
     """Whether what was decided on is still so: then the same events may be written on the new tip (S4, S13)."""
-    before = draft.world
-    names: set[str | None] = {e.environment for e in draft.events}
+    before, plan = part.draft.world, part.plan
+    names: set[str | None] = {e.environment for e in part.draft.events}
     if plan is not None:
-        names |= {plan.view.environment.name, plan.view.environment.source}
-        if after.tip(plan.view.environment) != plan.view.tip:
+        names |= {plan.view.environment.name, plan.view.environment.source, *plan.view.environment.requires}
+        if after.tip(plan.view.environment) != (branch.old if branch else plan.view.tip):
             return False
-    if any(e.environment is None for e in draft.events):
-        names |= {e.name for e in site.application.environments}
+    if any(e.environment is None for e in part.draft.events):
+        names |= {e.name for e in part.site.application.environments}
     return before.state.in_force == after.state.in_force and all(
         before.state.of(name).deciding() == after.state.of(name).deciding() for name in names if name
     )

@@ -10,10 +10,10 @@ from typing import Any
 from promotion import answers, ledger
 from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event, fold
+from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
 from promotion.plan import View
-from promotion.report.origins import is_ours
 from promotion.state import State
 
 Finding = dict[str, Any]
@@ -91,7 +91,7 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
 def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     """What does not hold about one promotion, judged by the state before it."""
     data, name = event.data, event.environment or ""
-    commit, source, target, plan_id = data["commit"], data["source"], data["target"], data["plan_id"]
+    commit, source, plan_id = data["commit"], data["source"], data["plan_id"]
     before = replay.promoted.setdefault(plan_id, commit)
     if before != commit:
         yield f"plan {plan_id[:8]} was promoted twice, as {short(before)} and {short(commit)}"
@@ -108,7 +108,7 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     yield from _shape(replay, event, made)
     lost = list(_lost(replay, name, commit))
     yield from lost
-    if name in replay.branches and not lost and made.parents == (target, source) and made.tree == data["tree"]:
+    if name in replay.branches and not lost and made.parents == _parents(replay, event) and made.tree == data["tree"]:
         yield from _content(replay, event, commit)
 
 
@@ -155,8 +155,8 @@ def _source(replay: _Replay, event: Event) -> Iterator[str]:
 def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
     """S5 and what M says of itself."""
     data, who = event.data, short(made.oid)
-    if made.parents != (data["target"], data["source"]):
-        yield f"{who} does not have the parents {short(data['target'])} and {short(data['source'])}"
+    if made.parents != (parents := _parents(replay, event)):
+        yield f"{who} does not have the parents {' and '.join(map(short, parents))}"
     if made.tree != data["tree"]:
         yield f"{who} does not have the tree that its record names"
     says = {
@@ -174,10 +174,22 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
 
 def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     """S9 and S10: every path of M, or of the tip that had it all already, is what the entry table says, recomputed under the configuration then in force."""
-    site, data = replay.site, event.data
+    site, data, view = replay.site, event.data, _view(replay, event)
+    if not site.repository.find(data["base"]):
+        yield f"the base {short(data['base'])} is not in the repository any more"
+        return
+    wrong = answers.unexplained(site, view, data["source"], site.repository.objects.commit(commit).tree)
+    if wrong:
+        paths = ", ".join(shown(path) for path in wrong[:5])
+        yield f"{short(commit)} is not what the entry table says at {paths}"
+
+
+def _view(replay: _Replay, event: Event) -> View:
+    """What a promotion was decided on, by the configuration that was in force then."""
+    data, app = event.data, replay.site.application
     environment = _environment(replay.state, event.environment or "")
-    view = View(
-        application=site.application,
+    return View(
+        application=replace(app, paths=tuple(_settings(replay.state, environment.name).get("paths", ()))),
         environment=environment,
         now=datetime.fromtimestamp(0, UTC),
         state=replay.state.of(environment.name),
@@ -188,17 +200,25 @@ def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
         chain=(),
         contents=("", ""),
     )
-    if not site.repository.find(data["base"]):
-        yield f"the base {short(data['base'])} is not in the repository any more"
-        return
-    wrong = answers.unexplained(site, view, data["source"], site.repository.objects.commit(commit).tree)
-    if wrong:
-        paths = ", ".join(shown(path) for path in wrong[:5])
-        yield f"{short(commit)} is not what the entry table says at {paths}"
+
+
+def _parents(replay: _Replay, event: Event) -> tuple[str, ...]:
+    return _view(replay, event).parents(event.data["source"])
+
+
+def _settings(state: State, name: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (state.in_force or {}).get("environments", {}).get(name, {})
+    return found
 
 
 def _environment(state: State, name: str) -> Environment:
     """An environment as the configuration in force had it: what decides about content."""
-    settings = (state.in_force or {}).get("environments", {}).get(name, {})
-    protect = tuple(settings.get("protect", ()))
-    return replace(Environment(name, settings.get("branch", "")), source=settings.get("from"), protect=protect)
+    settings = _settings(state, name)
+    return Environment(
+        name,
+        settings.get("branch", ""),
+        source=settings.get("from"),
+        protect=tuple(settings.get("protect", ())),
+        strategy=settings.get("strategy", "merge"),
+        history=settings.get("history", "merge"),
+    )

@@ -13,10 +13,11 @@ from typing import Any
 
 from promotion import ledger
 from promotion.errors import PromotionError
+from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, iso
 from promotion.observe import Site, World
 from promotion.plan import DEPTH, Plan
-from promotion.report.origins import is_ours, origin
+from promotion.report.origins import origin
 from promotion.report.standing import quick
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from promotion import answers, gates, merge
+from promotion import answers, gates, merge, observe
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
@@ -68,7 +68,8 @@ def assumed(site: Site, world: World) -> State:
 
 
 def _row(site: Site, world: World, environment: Environment, plan: Plan | PromotionError | None) -> dict[str, Any]:
-    state, tip = world.state.of(environment.name), world.snapshot[environment.ref]
+    state = world.state.of(environment.name)
+    tip = observe.head(site, world, environment) if world.snapshot[environment.ref] else None
     release = state.release
     drift = drifted(site, environment, state, tip) if tip else []
     watched = state.verification
@@ -134,7 +135,8 @@ def drifted(site: Site, environment: Environment, state: EnvironmentState, tip: 
         return []
     objects, kept = site.repository.objects, merge.protected(environment.protect)
     base = objects.commit(state.release.source).tree
-    return sorted(path for path in objects.diff(base, objects.commit(tip).tree) if not kept(path))
+    changes = objects.diff(base, objects.commit(tip).tree, site.application.roots)
+    return sorted(path for path in changes if not kept(path))
 
 
 def _next(plan: Plan | PromotionError | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Commit, Credential, Entry
 from promotion.repository import cache
+from promotion.repository.content import Content
 from promotion.repository.history import History
 from promotion.repository.objects import EMPTY_TREE, Objects
 from promotion.repository.process import Answer, Git
@@ -69,6 +70,8 @@ class Repository:
         self.history = History(git, self.path, self.objects, self._lacks)
         self._complete: dict[str, str] | None = None
         """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
+        self.memo: dict[tuple[object, ...], object] = {}
+        """What was found out about commits, which never changes; see `remembered`."""
 
     def __enter__(self) -> Repository:
         return self
@@ -226,17 +229,17 @@ class Repository:
         if answer.status:
             raise failure(answer.said, self.url, self._credential)
 
-    def prefetch_tree(self, tree: str) -> None:
-        """Makes sure that every blob below a tree is in the clone."""
-        args = ("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
+    def prefetch_below(self, oids: Sequence[str]) -> None:
+        """Makes sure that every blob below these trees is in the clone."""
+        args = ("rev-list", "--objects", "--missing=print", "--no-object-names", *oids)
         answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
         if answer.status:
-            raise self._lacks(f"tree {tree[:12]}")
+            raise self._lacks(f"tree {oids[0][:12]}")
         self.prefetch([line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")])
 
-    def content(self, commit: str) -> Content:
-        """The files of one commit, for an engine that deploys them."""
-        return Content(self, self.objects.commit(commit).tree)
+    def content(self, commit: str, roots: Sequence[bytes] = ()) -> Content:
+        """The files of one commit, or those below these paths of it, for an engine that deploys them."""
+        return Content(self.objects, self.prefetch_below, self.objects.commit(commit).tree, tuple(roots))
 
     # --- history ---------------------------------------------------------------------------------------------------
 
@@ -268,14 +271,6 @@ class Repository:
         if answer.status not in (0, 1):
             raise self._lacks(f"the history of {one[:12]} or {two[:12]}")
         return answer.output.decode("ascii").split()
-
-    def between(self, old: str | None, new: str, *, merges: bool = False) -> list[Commit]:
-        """The commits that are in `new` and not in `old`, newest first; without `merges` those are left out."""
-        args = ["rev-list", *([] if merges else ["--no-merges"]), "--topo-order", new, *([f"^{old}"] if old else [])]
-        answer = self._git.run(self.path, *args)
-        if answer.status:
-            raise self._lacks(f"the history of {new[:12]}")
-        return [self.objects.commit(oid) for oid in answer.output.decode("ascii").split()]
 
     def resolve(self, revision: str) -> str:
         """The commit that a unique prefix or full id names. Raises ConfigError when there is none, or more than one."""
@@ -322,23 +317,9 @@ class Repository:
 
     def _forget(self) -> None:
         self.objects.close()
+        self.objects.forget()
+        self.memo.clear()
         self._complete = None
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """The files of one tree, read from the clone's objects."""
-
-    repository: Repository
-    tree: str
-
-    def entries(self) -> Iterator[tuple[bytes, Entry]]:
-        return self.repository.objects.entries(self.tree)
-
-    def blobs(self, oids: list[str]) -> Iterator[tuple[str, bytes]]:
-        self.repository.prefetch_tree(self.tree)
-        for oid in oids:
-            yield oid, self.repository.objects.blob(oid)
 
 
 class _BrokenClone(Exception):

@@ -1,10 +1,12 @@
 """Questions about long histories, answered by git's own walk: a constant number of processes, however long they are.
 
-For people who look; what decides reads the few commits that it needs itself. Only here a commit-graph is used.
+What decides reads the few commits that it needs itself, and asks here where they lie far apart. Only here a commit-graph
+is used.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha1
@@ -56,8 +58,22 @@ class History:
         parents = self._objects.commit(change).parents
         return {**found, change: parents[0] if parents else None}
 
-    def _rev_list(self, *args: str, config: Sequence[tuple[str, str]] = ()) -> list[str]:
-        answer = self._git.run(self._path, "rev-list", *args, "--", config=config)
+    def changes(self, tip: str, base: str | None, roots: Sequence[bytes], most: int) -> list[Commit]:
+        """The newest commits that changed something at these paths, on the first-parent line of `tip` and not in `base`."""
+        walk = ("--first-parent", f"--max-count={most}", tip, *([f"^{base}"] if base else []))
+        return self._objects.commits(self._rev_list(*walk, roots=roots))
+
+    def between(self, old: str | None, new: str, roots: Sequence[bytes] = (), *, merges: bool = False) -> list[Commit]:
+        """The commits that are in `new` and not in `old`, newest first; without `merges` those are left out.
+
+        With paths only those that changed something there.
+        """
+        walk = (*([] if merges else ["--no-merges"]), "--topo-order", new, *([f"^{old}"] if old else []))
+        return self._objects.commits(self._rev_list(*walk, roots=roots))
+
+    def _rev_list(self, *args: str, roots: Sequence[bytes] = (), config: Sequence[tuple[str, str]] = ()) -> list[str]:
+        paths = [f":(top,literal){os.fsdecode(root)}" for root in roots]
+        answer = self._git.run(self._path, "rev-list", *args, "--", *paths, config=config)
         if answer.status:
             raise self._lacks("a part of its history")
         return answer.output.decode("ascii").splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import TypeVar
 
 from promotion.errors import PromotionError
@@ -14,6 +15,8 @@ from promotion.repository.store import MissingError, Store
 T = TypeVar("T")
 
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+COMMITS, TREES = 5000, 200
+"""How many parsed objects are remembered; an id never means anything else."""
 
 
 class Objects:
@@ -22,13 +25,24 @@ class Objects:
     def __init__(self, store: Store, lacks: Callable[[str], PromotionError]) -> None:
         self._store = store
         self._lacks = lacks
+        self._commits: dict[str, Commit] = {}
+        self._trees: dict[str, Mapping[bytes, Entry]] = {}
         self.close = store.close
+
+    def forget(self) -> None:
+        """What is remembered of a clone that is made again."""
+        self._commits.clear()
+        self._trees.clear()
 
     def has(self, oid: str) -> bool:
         return self._store.has(oid)
 
     def commit(self, oid: str) -> Commit:
-        return self._read(oid, "commit", lambda data: parse_commit(oid, data))
+        found = self._commits.get(oid)
+        if found is None:
+            found = self._read(oid, "commit", lambda data: parse_commit(oid, data))
+            _remember(self._commits, oid, found, COMMITS)
+        return found
 
     def commits(self, oids: Sequence[str]) -> list[Commit]:
         """Many at once, which costs a fraction of one after the other. Holds them all."""
@@ -40,9 +54,15 @@ class Objects:
         except (ValueError, IndexError) as exc:
             raise self._lacks("a commit") from exc
 
-    def tree(self, oid: str) -> dict[bytes, Entry]:
+    def tree(self, oid: str) -> Mapping[bytes, Entry]:
         """The entries of one tree, by name."""
-        return {} if oid == EMPTY_TREE else self._read(oid, "tree", parse_tree)
+        if oid == EMPTY_TREE:
+            return {}
+        found = self._trees.get(oid)
+        if found is None:
+            found = self._read(oid, "tree", parse_tree)
+            _remember(self._trees, oid, found, TREES)
+        return found
 
     def blob(self, oid: str) -> bytes:
         return self._read(oid, "blob", bytes)
@@ -57,37 +77,44 @@ class Objects:
             tree = entry.oid
         return self.tree(tree).get(name)
 
-    def entries(self, tree: str, prefix: bytes = b"") -> Iterator[tuple[bytes, Entry]]:
-        """Every leaf below a tree, with its full path."""
-        stack = [(prefix, tree)]
+    def entries(self, tree: str, roots: Sequence[bytes] = ()) -> Iterator[tuple[bytes, Entry]]:
+        """Every leaf below a tree, or below these paths of it, with its full path."""
+        stack = self._at(tree, roots)
         while stack:
-            at, oid = stack.pop()
-            for name, entry in self.tree(oid).items():
-                if entry.mode == TREE:
-                    stack.append((at + name + b"/", entry.oid))
-                else:
-                    yield at + name, entry
+            at, found = stack.pop()
+            if found is not None and found.mode == TREE:
+                stack += [(_join(at, name), entry) for name, entry in self.tree(found.oid).items()]
+            elif found is not None:
+                yield at, found
 
-    def diff(self, left: str, right: str) -> dict[bytes, tuple[Entry | None, Entry | None]]:
-        """Leaves that differ between two trees; only folders that differ are read. No renames."""
+    def diff(
+        self, left: str, right: str, roots: Sequence[bytes] = ()
+    ) -> dict[bytes, tuple[Entry | None, Entry | None]]:
+        """Leaves that differ between two trees, or below these paths of them; only folders that differ are read. No renames."""
         found: dict[bytes, tuple[Entry | None, Entry | None]] = {}
-        stack: list[tuple[bytes, str, str]] = [(b"", left, right)]
+        pairs = zip(self._at(left, roots), self._at(right, roots), strict=True)
+        stack = [(at, one, two) for (at, one), (_, two) in pairs]
         while stack:
             at, one, two = stack.pop()
             if one == two:
                 continue
-            here, there = self.tree(one), self.tree(two)
-            for name in here.keys() | there.keys():
-                a, b = here.get(name), there.get(name)
-                if a == b:
-                    continue
-                trees = [e.oid if e is not None and e.mode == TREE else EMPTY_TREE for e in (a, b)]
-                if trees != [EMPTY_TREE, EMPTY_TREE]:
-                    stack.append((at + name + b"/", trees[0], trees[1]))
-                leaves = tuple(e if e is not None and e.mode != TREE else None for e in (a, b))
-                if leaves != (None, None):
-                    found[at + name] = (leaves[0], leaves[1])
+            leaves = tuple(entry if entry is not None and entry.mode != TREE else None for entry in (one, two))
+            if leaves != (None, None):
+                found[at] = (leaves[0], leaves[1])
+            here, there = ({} if e is None or e.mode != TREE else self.tree(e.oid) for e in (one, two))
+            stack += [(_join(at, name), here.get(name), there.get(name)) for name in here.keys() | there.keys()]
         return found
+
+    def digest(self, tree: str, roots: Sequence[bytes] = ()) -> str:
+        """What tells the content at these paths from any other; without paths the tree's own id."""
+        if not roots:
+            return tree
+        return sha256(repr([(at, e and (e.mode, e.oid)) for at, e in self._at(tree, roots)]).encode()).hexdigest()
+
+    def _at(self, tree: str, roots: Sequence[bytes]) -> list[tuple[bytes, Entry | None]]:
+        if not roots:
+            return [(b"", Entry(TREE, tree))]
+        return [(root, self.look(tree, root)) for root in roots]
 
     def write_blob(self, data: bytes) -> str:
         return self._store.write("blob", data)
@@ -96,7 +123,7 @@ class Objects:
         """The tree that `base` becomes when each path gets its entry (None: is gone). Empty folders vanish."""
         if not changes:
             return base
-        entries, below = self.tree(base), dict[bytes, dict[bytes, Entry | None]]()
+        entries, below = dict(self.tree(base)), dict[bytes, dict[bytes, Entry | None]]()
         for path, entry in changes.items():
             name, slash, rest = path.partition(b"/")
             if slash:
@@ -129,3 +156,13 @@ class Objects:
             return parse(self._store.read(oid, kind))
         except (MissingError, ValueError, IndexError) as exc:
             raise self._lacks(f"{kind} {oid[:12]}") from exc
+
+
+def _join(folder: bytes, name: bytes) -> bytes:
+    return folder + b"/" + name if folder else name
+
+
+def _remember(known: dict[str, T], oid: str, found: T, most: int) -> None:
+    if len(known) >= most:
+        known.clear()
+    known[oid] = found
