@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,7 +29,7 @@ from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, short
 from promotion.observe import Site
 from promotion.plan import Plan
-from promotion.sites import open_sites, utc_now
+from promotion.sites import by_repository, open_sites, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -113,13 +113,19 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
         prefect = Prefect(api, str(config.absolute()))
-        loops = [Loop(site, prefect, options["sync"]) for site in sites]
+        groups = [[Loop(site, prefect, options["sync"]) for site in group] for group in by_repository(sites)]
         while not stop.is_set():
             due = time.monotonic() + options["every"]
             prefect.look()
-            list(pool.map(one_round, loops))
+            list(pool.map(in_turn, groups))
             stop.wait(max(0.0, due - time.monotonic()))
     return 0
+
+
+def in_turn(loops: Sequence[Loop]) -> None:
+    """One round over the applications of one repository, whose clone is not for several at once."""
+    for loop in loops:
+        one_round(loop)
 
 
 def one_round(loop: Loop) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,27 +26,48 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 def open_site(application: Application, environ: Mapping[str, str], clock: Callable[[], datetime] = utc_now) -> Site:
     """The caller closes `site.repository`. Whoever acts is PROMOTION_USER, else Git's author."""
-    return _site(application, environ, Git(environ, cache_folder(environ)), clock)
+    git = Git(environ, cache_folder(environ))
+    return _site(application, environ, git, _repository(application, environ, git), clock)
 
 
-def _site(application: Application, environ: Mapping[str, str], git: Git, clock: Callable[[], datetime]) -> Site:
-    by = environ.get("PROMOTION_USER") or git.people[0].email
-    return Site(
-        application, Repository(application.repository, git, cache_folder(environ), application.credential), clock, by
-    )
+def _repository(application: Application, environ: Mapping[str, str], git: Git) -> Repository:
+    return Repository(application.repository, git, cache_folder(environ), application.credential)
+
+
+def _site(
+    application: Application,
+    environ: Mapping[str, str],
+    git: Git,
+    repository: Repository,
+    clock: Callable[[], datetime] = utc_now,
+) -> Site:
+    return Site(application, repository, clock, environ.get("PROMOTION_USER") or git.people[0].email)
 
 
 @contextmanager
 def open_sites(
     pipeline: Pipeline, environ: Mapping[str, str], only: Callable[[Application], bool] = lambda _: True
 ) -> Iterator[list[Site]]:
-    """Sites of all applications that `only` takes; their repositories are closed at the end.
+    """Sites of all applications that `only` takes; those of one repository, read with one credential, share it.
 
-    A repository may be closed before, and opens itself again: many at once would be many processes.
+    The repositories are closed at the end. One may be closed before, and opens itself again: many at once would be many
+    processes.
     """
     git = Git(environ, cache_folder(environ))
+    doors: dict[object, Repository] = {}
     with ExitStack() as stack:
-        sites = [_site(a, environ, git, utc_now) for a in pipeline.applications if only(a)]
-        for site in sites:
-            stack.enter_context(site.repository)
+        sites = []
+        for application in filter(only, pipeline.applications):
+            key = (application.repository, application.credential)
+            if key not in doors:
+                doors[key] = stack.enter_context(_repository(application, environ, git))
+            sites.append(_site(application, environ, git, doors[key]))
         yield sites
+
+
+def by_repository(sites: Iterable[Site]) -> list[list[Site]]:
+    """Those that share a repository together, in their order."""
+    groups: dict[int, list[Site]] = {}
+    for site in sites:
+        groups.setdefault(id(site.repository), []).append(site)
+    return list(groups.values())

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,9 @@ from promotion.cli.output import Repeats, answer, complain, note, printed
 from promotion.errors import PromotionError, TemporaryError, as_bug, as_data
 from promotion.model import Environment
 from promotion.observe import Site
-from promotion.reconcile import Result, Round, Ticks, reconcile
+from promotion.reconcile import Result, Round, Task, Ticks, together
 from promotion.reconcile.rounds import always
+from promotion.sites import by_repository
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Turn:
 
 @dataclass
 class Loop:
-    """What several rounds remember. Applications have their turns side by side, one application's one after the other."""
+    """What several rounds remember. Repositories have their rounds side by side, all applications of one together."""
 
     call: Call
     found: list[tuple[Site, list[Environment]]]
@@ -58,17 +59,20 @@ class Loop:
     scheduled: bool
     """Whether an environment's schedule counts: a single round attempts every hop."""
     ticks: dict[str, Ticks] = field(init=False)
-    doors: dict[str, threading.Lock] = field(init=False)
-    """By repository: applications that share a clone take turns."""
+    groups: list[list[Site]] = field(init=False)
+    """The applications of each repository."""
+    chosen: dict[str, list[str]] = field(init=False)
+    """By application: the environments that are meant."""
     places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(SIDE_BY_SIDE))
 
     def __post_init__(self) -> None:
         self.ticks = {site.application.name: Ticks(site.clock) for site, _ in self.found}
-        self.doors = {site.repository.url: threading.Lock() for site, _ in self.found}
+        self.groups = by_repository(site for site, _ in self.found)
+        self.chosen = {site.application.name: [e.name for e in environments] for site, environments in self.found}
 
     def once(self) -> int:
         """One round. The error of an only application is raised."""
-        turns = [ended.result() for ended in [self._begin(*one) for one in self.found]]
+        turns = [turn for ended in [self._begin(group) for group in self.groups] for turn in ended.result()]
         if len(turns) == 1 and turns[0].raised:
             raise turns[0].raised
         waits = [line for turn in turns for line in turn.waits]
@@ -83,59 +87,67 @@ class Loop:
     def until(self, stop: threading.Event, seconds: float) -> int:
         """Rounds until somebody wants an end. A verification that failed is never forgotten, other trouble once it is over.
 
-        An application that takes longer than a round is left out of the rounds until it is done.
+        A repository that takes longer than a round is left out of the rounds until it is done.
         """
-        failed, statuses, repeats = 0, dict[str, int](), Repeats()
-        running: dict[str, Future[Turn]] = {}
+        failed, statuses, repeats = 0, dict[int, int](), Repeats()
+        running: dict[int, Future[list[Turn]]] = {}
         while running or not stop.is_set():
             if not running:
                 repeats.next_round()
             due = time.monotonic() + seconds
-            for site, environments in self.found:
-                if site.application.name not in running and not stop.is_set():
-                    running[site.application.name] = self._begin(site, environments)
-            turns = _ended(running, None if stop.is_set() else seconds)
-            statuses |= {name: turn.status for name, turn in turns.items()}
-            failed = 6 if 6 in (failed, *statuses.values()) else 0
-            self._told(list(turns.values()), repeats)
+            for number, group in enumerate(self.groups):
+                if number not in running and not stop.is_set():
+                    running[number] = self._begin(group)
+            ended = _ended(running, None if stop.is_set() else seconds)
+            statuses |= {number: worst(*(turn.status for turn in turns)) for number, turns in ended.items()}
+            failed = 6 if 6 in (failed, *(t.status for turns in ended.values() for t in turns)) else 0
+            self._told([turn for turns in ended.values() for turn in turns], repeats)
             stop.wait(max(0.0, due - time.monotonic()))
         return worst(failed, *statuses.values())
 
-    def _begin(self, site: Site, environments: list[Environment]) -> Future[Turn]:
-        """Starts one application's turn; an only one's is over at once.
+    def _begin(self, group: list[Site]) -> Future[list[Turn]]:
+        """Starts the round of one repository; an only one's is over at once.
 
         Not in a pool: somebody who insists on an end does not wait for the deadlines of what hangs.
         """
-        ended: Future[Turn] = Future()
+        ended: Future[list[Turn]] = Future()
 
-        def turn() -> None:
-            with self.doors[site.repository.url], self.places:
-                ended.set_result(self._turn(site, environments))
+        def work() -> None:
+            with self.places:
+                ended.set_result(self._turns(group))
 
-        if len(self.found) == 1:
-            turn()
+        if len(self.groups) == 1:
+            work()
         else:
-            threading.Thread(target=turn, name=site.application.name, daemon=True).start()
+            threading.Thread(target=work, name=group[0].application.name, daemon=True).start()
         return ended
 
-    def _turn(self, site: Site, environments: list[Environment]) -> Turn:
-        """One round over one application. Never raises: its trouble is not that of the others."""
-        began, name = time.monotonic(), site.application.name
-        due = self.ticks[name].due if self.scheduled else always
-        names = [e.name for e in environments]
+    def _turns(self, group: list[Site]) -> list[Turn]:
+        """One round over the applications of one repository. Never raises: its trouble is not that of the others."""
+        began = time.monotonic()
         try:
-            done = reconcile(site, names, due=due, sync=self.sync, dry_run=self.dry_run)
-            self.ticks[name].used(done.plans)
-            lines = tuple(_lines(done, time.monotonic() - began))
-            waits = tuple(render.waits(report.waits(site, done.plans, dry_run=self.dry_run)))
+            done = together([self._task(site) for site in group], sync=self.sync, dry_run=self.dry_run)
+            seconds = time.monotonic() - began
+            return [self._turn(site, one, seconds) for site, one in zip(group, done, strict=True)]
         except PromotionError as exc:
-            return Turn(errors=(exc,), status=exc.exit_status, raised=exc)
+            return [_failed(exc)] + [Turn(status=exc.exit_status)] * (len(group) - 1)
         except Exception as exc:
-            log.debug("%s", name, exc_info=exc)
-            said = as_bug(exc, name)
-            return Turn(errors=(said,), status=said.exit_status, raised=exc)
+            names = ", ".join(site.application.name for site in group)
+            log.debug("%s", names, exc_info=exc)
+            return [replace(_failed(as_bug(exc, names)), raised=exc)]
         finally:
-            site.repository.close()  # many applications would keep many processes
+            group[0].repository.close()  # many repositories would keep many processes
+
+    def _task(self, site: Site) -> Task:
+        name = site.application.name
+        return Task(site, self.chosen[name], self.ticks[name].due if self.scheduled else always)
+
+    def _turn(self, site: Site, done: Round | PromotionError, seconds: float) -> Turn:
+        if isinstance(done, PromotionError):
+            return _failed(done)
+        self.ticks[site.application.name].used(done.plans)
+        lines = tuple(_lines(done, seconds))
+        waits = tuple(render.waits(report.waits(site, done.plans, dry_run=self.dry_run)))
         errors = (*done.errors, *(TemporaryError(why) for why in done.world.unread.values()))
         status = worst(0, *(hop.status for hop in done.hops), *(exc.exit_status for exc in errors))
         return Turn(tuple(report.result(hop) for hop in done.hops), lines, waits, errors, status)
@@ -157,6 +169,10 @@ class Loop:
                 note(self.call, f"{now}  {line}")
 
 
+def _failed(why: PromotionError) -> Turn:
+    return Turn(errors=(why,), status=why.exit_status, raised=why)
+
+
 def _lines(done: Round, seconds: float) -> Iterator[tuple[str, str]]:
     for hop in done.hops:
         yield from ((_about(hop), line) for line in render.result(report.result(hop), seconds))
@@ -168,8 +184,9 @@ def _about(hop: Result) -> str:
     return f"{hop.application}: {hop.environment} {hop.outcome}: {hop.reason}" if stuck else ""
 
 
-def _ended(running: dict[str, Future[Turn]], seconds: float | None) -> dict[str, Turn]:
-    """Takes out the turns that are over in so many seconds (None: all, however long they take), one at least."""
+def _ended(running: dict[int, Future[list[Turn]]], seconds: float | None) -> dict[int, list[Turn]]:
+    """Takes out the rounds that are over in so many seconds (None: all, however long they take), one at least."""
     wait(running.values(), timeout=seconds)
     wait(running.values(), return_when=FIRST_COMPLETED)
-    return {name: running.pop(name).result() for name in [name for name, turn in running.items() if turn.done()]}
+    over = [number for number, turns in running.items() if turns.done()]
+    return {number: running.pop(number).result() for number in over}
