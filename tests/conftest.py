@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -102,3 +103,14 @@ def build(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
 def stage(build: Callable[..., Stage]) -> Stage:
     """dev -> qa -> prod."""
     return build()
+
+
+@pytest.fixture(autouse=True)
+def _loggers() -> Iterator[None]:
+    """What a command makes of our loggers ends with its test."""
+    ours = [logging.getLogger(name) for name in ("promotion", "flows")]
+    before = [(logger, logger.level, logger.handlers) for logger in ours]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers = handlers

@@ -19,9 +19,8 @@ import pytest
 from promotion.cli.context import Call, sites_of
 from promotion.cli.output import Repeats, set_up_log
 from promotion.cli.rounds import Loop, worst
-from promotion.errors import ContendedError
-from promotion.observe import Site
-from promotion.reconcile import Round, reconcile
+from promotion.errors import ContendedError, PromotionError
+from promotion.reconcile import Round, Task, together
 from tests.support.git import Origin
 from tests.support.shop import SICK, WELL, Shop
 
@@ -399,12 +398,12 @@ def test_a_bug_in_one_application_is_not_the_end_of_the_others(auto: Shop, monke
     auto("-a", "web", "run", "--sync")
     auto.push("dev", {"web": "2\n"})
 
-    def reconciled(site: Site, *names: object, **options: Any) -> Round:
-        if site.application.name == "broken":
+    def reconciled(tasks: list[Task], **options: Any) -> list[Round | PromotionError]:
+        if tasks[0].site.application.name == "broken":
             raise AssertionError("planted")
-        return reconcile(site, *names, **options)  # type: ignore[arg-type]
+        return together(tasks, **options)
 
-    monkeypatch.setattr("promotion.cli.rounds.reconcile", reconciled)
+    monkeypatch.setattr("promotion.cli.rounds.together", reconciled)
     said = auto("--json", "run", "--sync")
     assert [hop["application"] for hop in said.json["hops"]] == ["web"]
     assert said.status == 1
@@ -498,6 +497,6 @@ def test_a_tick_lets_one_hop_through(tmp_path: Path) -> None:
             shop.push("dev", {"web": f"{number}\n"})
             if number == 1:
                 loop.ticks["shop"].started -= timedelta(hours=1)
-            turn = loop._turn(*found[0])
+            (turn,) = loop._turns(loop.groups[0])
             landed.append([hop["environment"] for hop in turn.hops if hop["environment"] == "qa"])
     assert landed == [[], ["qa"], [], []]
