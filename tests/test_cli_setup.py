@@ -121,7 +121,7 @@ def test_validate_is_content_with_a_good_file(shop: Shop) -> None:
     """Without asking anybody."""
     shop.origin.path.rename(shop.folder / "elsewhere")
     assert shop("validate").status == 0
-    assert shop("--json", "validate").json == {"valid": True, "checks": []}
+    assert shop("--json", "validate").json == {"valid": True, "checks": [], "access": []}
 
 
 def checks(shop: Shop) -> tuple[int, dict[str, str]]:

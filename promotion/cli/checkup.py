@@ -6,46 +6,49 @@ from collections.abc import Iterator
 from typing import Any
 
 from promotion import observe
+from promotion.cli.access import access
 from promotion.errors import PromotionError
 from promotion.model import Health, short
 from promotion.observe import Site, World
-from promotion.repository import Update
+
+Row = dict[str, Any]
 
 
-def checkup(site: Site) -> list[dict[str, Any]]:
-    """Rows of `application`, `what`, `verdict` (ok, note or fault), `reason` and `fix`. Writes nothing anywhere."""
+def checkup(site: Site) -> tuple[list[Row], list[Row]]:
+    """Rows of `application`, `what`, `verdict` (ok, note or fault), `reason` and `fix`, and those of `access`.
+
+    Writes nothing anywhere.
+    """
     try:
         world = observe.survey(site, any_configuration=True)
     except PromotionError as exc:
-        return [_row(site, "repository", "fault", str(exc), exc.hint)]
+        return [_row(site, "repository", "fault", str(exc), exc.hint)], access(site, None)
+    rights = access(site, world)
     branches = ", ".join(e.branch for e in site.application.environments)
-    rows = [_row(site, "repository", "ok", f"has {branches}"), _push(site, world), _ledger(site, world)]
-    return [*rows, *_configuration(site, world), *_engines(site, world)]
+    rows = [_row(site, "repository", "ok", f"has {branches}"), _push(site, rights), _ledger(site, world)]
+    return [*rows, *_configuration(site, world), *_engines(site, world)], rights
 
 
-def _row(site: Site, what: str, verdict: str, reason: str, fix: str | None = None) -> dict[str, Any]:
+def _row(site: Site, what: str, verdict: str, reason: str, fix: str | None = None) -> Row:
     return {"application": site.application.name, "what": what, "verdict": verdict, "reason": reason, "fix": fix}
 
 
-def _push(site: Site, world: World) -> dict[str, Any]:
+def _push(site: Site, rights: list[Row]) -> Row:
     """A push that changes nothing tells whether we may push, and whether the server knows `atomic`."""
-    updates = [Update(e.ref, world.tip(e), world.tip(e)) for e in site.application.environments]
-    said = site.repository.push(updates)
-    if said:
-        return _row(
-            site, "push", "fault", said.splitlines()[0], "a credential that may push, on a server with atomic pushes"
-        )
-    return _row(site, "push", "ok", "may push, atomically")
+    for right in rights:
+        if right["may_write"] is False:
+            return _row(site, "push", "fault", right["reason"], right["fix"])
+    return _row(site, "push", "ok", "may push, atomically; see what each credential may")
 
 
-def _ledger(site: Site, world: World) -> dict[str, Any]:
+def _ledger(site: Site, world: World) -> Row:
     name = site.application.ledger.removeprefix("refs/heads/")
     if world.ledger is None:
         return _row(site, "ledger", "note", f"{name} is not there yet: the first round begins it")
     return _row(site, "ledger", "ok", f"{name} at {short(world.ledger)}, unsigned")
 
 
-def _configuration(site: Site, world: World) -> Iterator[dict[str, Any]]:
+def _configuration(site: Site, world: World) -> Iterator[Row]:
     try:
         observe.check_configuration(site.application, world.state)
     except PromotionError as exc:
@@ -56,7 +59,7 @@ def _configuration(site: Site, world: World) -> Iterator[dict[str, Any]]:
         )
 
 
-def _engines(site: Site, world: World) -> Iterator[dict[str, Any]]:
+def _engines(site: Site, world: World) -> Iterator[Row]:
     for environment in site.application.environments:
         try:
             seen = observe.observe(site, environment, world.tip(environment))

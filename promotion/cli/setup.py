@@ -11,6 +11,7 @@ import typer
 
 from promotion import config
 from promotion.cli import render
+from promotion.cli.access import HEAD, cells
 from promotion.cli.checkup import checkup
 from promotion.cli.context import call_of, pipeline_of, sites_of, span_of
 from promotion.cli.draft import draft
@@ -57,14 +58,16 @@ def validate(
     call = call_of(context)
     pipeline = pipeline_of(call)
     found: list[dict[str, Any]] = []
+    rights: list[dict[str, Any]] = []
     if online:
         with sites_of(call) as sites:
             for site, _ in sites:
-                found += checkup(site)
-    bad = [row for row in found if row["verdict"] == "fault"]
+                rows, of_site = checkup(site)
+                found, rights = [*found, *rows], [*rights, *of_site]
+    bad = [row for row in found if row["verdict"] == "fault"] or [r for r in rights if r["may_write"] is False]
     names = "; ".join(f"{a.name} ({', '.join(e.name for e in a.environments)})" for a in pipeline.applications)
     lines = [f"{call.config}: no errors: {names}; ledger: unsigned"] if not bad else []
-    answer(call, {"valid": not bad, "checks": found}, [*lines, *_rows(found)])
+    answer(call, {"valid": not bad, "checks": found, "access": rights}, [*lines, *_rows(found), *_rights(rights)])
     return ConfigError.exit_status if bad else 0
 
 
@@ -75,6 +78,13 @@ def _rows(found: list[dict[str, Any]]) -> list[str]:
     cells = [[row["application"], row["what"], row["verdict"], row["reason"]] for row in found]
     fixes = [f"! {row['what']}: {row['fix']}" for row in found if row["fix"]]
     return [*render.table(head, cells), *fixes]
+
+
+def _rights(rights: list[dict[str, Any]]) -> list[str]:
+    if not rights:
+        return []
+    fixes = [f"! {row['credential']}: {row['fix']} ({row['reason']})" for row in rights if row["fix"]]
+    return ["", *render.table(HEAD, [cells(row) for row in rights]), *dict.fromkeys(fixes)]
 
 
 def demo(context: typer.Context) -> int:
