@@ -21,7 +21,10 @@ _NOISE = ("hint:", "To ", "Could not read from remote", "Please make sure you ha
 
 def gist(said: str, cap: int = 400) -> str:
     """What git said, in one line."""
-    lines = [re.sub(r"^(remote|fatal|error|warning): *", "", line).strip() for line in said.splitlines()]
+    timeless = re.sub(
+        r" after \d+ (ms|milliseconds)", "", said
+    )  # the same trouble in the same words, round after round
+    lines = [re.sub(r"^(remote|fatal|error|warning): *", "", line).strip() for line in timeless.splitlines()]
     return "; ".join(line for line in lines if line and not line.startswith(_NOISE))[:cap]
 
 
