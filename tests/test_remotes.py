@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from promotion.cli import main
+from promotion.repository.words import gist
 from tests.support.git import Origin
 from tests.support.http_git import Fault, GitHost, Token, certificate
 from tests.support.shop import WELL, Shop
@@ -131,6 +132,13 @@ def test_an_hour_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             _, err = loop.communicate(timeout=60)
         assert err.count("Failed to connect") == 1
         assert shop.origin.log("env/qa")[0].trailers["Promotion-Source"] == commit
+
+
+def test_the_same_trouble_has_the_same_words() -> None:
+    """However long it took: else each round would be news."""
+    said = "fatal: unable to access 'http://h/': Failed to connect to h port 1 after {} ms: Couldn't connect to server"
+    assert gist(said.format(3)) == gist(said.format(1032))
+    assert "after" not in gist(said.format(3))
 
 
 def until_said(loop: subprocess.Popen[str], word: str) -> None:

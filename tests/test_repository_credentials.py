@@ -147,8 +147,12 @@ def test_another_host_never_gets_it(host: GitHost, opened: Opened, tmp_path: Pat
     Origin.create(tmp_path / "other/shop.git")
     with GitHost(tmp_path / "other", [Token("bot", SECRET, ("*",))]) as other:
         host.faults.append(Fault(redirect=other.address, after=after))
+        askpass = tmp_path / "askpass"
+        askpass.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\necho anything\n")
+        askpass.chmod(0o755)
         with pytest.raises(ConfigError, match=said):
-            opened().refresh(REFS)
+            opened(GIT_ASKPASS=str(askpass)).refresh(REFS)
+        assert not (tmp_path / "asked").exists()
         other.tokens = []
         host.faults[:] = [Fault(redirect=other.address, after=after)]
         with contextlib.suppress(ConfigError):  # git goes on there only where the first answer led
