@@ -78,7 +78,9 @@ def look(
             hint=f"promotion adopt {environment.name} --source COMMIT",
         )
     if state.release is None:
-        state = replace(state, epoch=first_epoch(app.name, environment.name, tip, base))
+        state = replace(
+            state, epoch=first_epoch(app.name, environment.name, observe.head(site, world, environment), base)
+        )
     source_tip = world.tip(source)
     chain = scope.chain(repository, app, source_tip, base, DEPTH)
     return View(
@@ -131,8 +133,8 @@ def _misfit(site: Site, environment: Environment, tip: str, release: str | None)
 
 def _unfit(site: Site, world: World, environment: Environment, what: str) -> PromotionError:
     """A server moves the refs of one push one after the other: what does not fit may only have been read in between."""
-    refs = [e.ref for e in site.application.environments]
-    if site.repository.refresh(refs, [site.application.ledger]) != world.snapshot:
+    fresh = observe.look([site])
+    if any(fresh[ref] != world.snapshot[ref] for ref in (environment.ref, site.application.ledger)):
         return TemporaryError("its branches moved while they were read", where=site.repository.url, hint="try again")
     hint = f"promotion adopt {environment.name}   records the branch as it is"
     return RefusedError(f"{environment.name} {what}", where=site.repository.url, hint=hint)
@@ -141,7 +143,8 @@ def _unfit(site: Site, world: World, environment: Environment, what: str) -> Pro
 def first_base(site: Site, world: World, environment: Environment) -> str:
     """B at first sight: the one merge base of the target's and the source's tip. Raises ConfigError without exactly one."""
     source = site.application.environment(environment.source or "")
-    bases = site.repository.merge_bases(world.tip(environment), world.tip(source))
+    tips = (world.tip(environment), world.tip(source))
+    bases = scope.remembered(site.repository, ("bases", *tips), lambda: site.repository.merge_bases(*tips))
     if len(bases) != 1:
         what = "have no common history" if not bases else f"have {len(bases)} merge bases"
         raise ConfigError(
@@ -301,3 +304,9 @@ def _fixed(site: Site, view: View, commit: str, hold: Hold) -> bool:
     if objects.has(hold.commit):
         known.append(objects.commit(hold.commit).trailers.get("Promotion-Source", ""))
     return any(len(name) >= 7 and held.startswith(name) for name in names for held in known)
+
+
+def _fixes(site: Site, base: str, commit: str) -> list[str]:
+    """What the commits that come along say that they fix."""
+    said = [c.trailers.get("Promotion-Fixes", "") for c in site.repository.history.between(base, commit, merges=True)]
+    return [name for name in said if name]

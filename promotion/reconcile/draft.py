@@ -62,7 +62,7 @@ def _first_sight(site: Site, draft: Draft, environment: Environment, strict: Col
             raise
         log.warning("%s", exc)
         return draft
-    data = {"commit": draft.world.tip(environment), "source": source}
+    data = {"commit": observe.head(site, draft.world, environment), "source": source}
     event = event_for(site, "adopted", environment, data)
     return draft.plus(replace(event, id=first_epoch(site.application.name, environment.name, data["commit"], source)))
 

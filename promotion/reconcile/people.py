@@ -42,7 +42,9 @@ def adopt(site: Site, environment: Environment, source: str | None) -> Event:
         stands_for = source or answers.first_base(site, world, environment)
         if stands_for not in (c.oid for c in site.repository.first_parents(world.tip(origin))):
             raise ConfigError(f"{short(stands_for)} is not on {origin.branch}, the branch of {origin.name}")
-        return event_for(site, "adopted", environment, {"commit": world.tip(environment), "source": stands_for})
+        return event_for(
+            site, "adopted", environment, {"commit": observe.head(site, world, environment), "source": stands_for}
+        )
 
     written = _decide(site, event)
     assert written is not None

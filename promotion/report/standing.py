@@ -62,7 +62,7 @@ def assumed(site: Site, world: World) -> State:
         if environment.source is not None and e.release is None:
             with contextlib.suppress(PromotionError):
                 base = answers.first_base(site, world, environment)
-                release = Release(world.tip(environment), base)
+                release = Release(observe.head(site, world, environment), base)
                 state = state.with_environment(environment.name, replace(e, release=release))
     return state
 
