@@ -561,7 +561,7 @@ def test_a_clone_that_lost_its_objects_answers_nothing(
     origin.path.rename(tmp_path / "away")  # else git fetches what it lacks, as of any partial clone
     asked = repository.history if question == "between" else repository
     with pytest.raises(TemporaryError, match="lacks"):
-        getattr(asked, question)(*([[tree]] if question == "prefetch_below" else [old, new]))
+        getattr(asked, question)(*([[Entry(0o40000, tree)]] if question == "prefetch_below" else [old, new]))
 
 
 def test_many_applications_ask_git_for_its_settings_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Commit, Credential, Entry
 from promotion.repository import cache
 from promotion.repository.content import Content
+from promotion.repository.formats import SUBMODULE, TREE
 from promotion.repository.history import History
 from promotion.repository.objects import EMPTY_TREE, Objects
 from promotion.repository.process import Answer, Git
@@ -229,13 +230,17 @@ class Repository:
         if answer.status:
             raise failure(answer.said, self.url, self._credential)
 
-    def prefetch_below(self, oids: Sequence[str]) -> None:
-        """Makes sure that every blob below these trees is in the clone."""
-        args = ("rev-list", "--objects", "--missing=print", "--no-object-names", *oids)
-        answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
-        if answer.status:
-            raise self._lacks(f"tree {oids[0][:12]}")
-        self.prefetch([line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")])
+    def prefetch_below(self, tops: Sequence[Entry]) -> None:
+        """Makes sure that these files, and every file below these trees, are in the clone."""
+        missing = [e.oid for e in tops if e.mode not in (TREE, SUBMODULE) and not self.objects.has(e.oid)]
+        trees = [top.oid for top in tops if top.mode == TREE]
+        if trees:
+            args = ("rev-list", "--objects", "--missing=print", "--no-object-names", *trees)
+            answer = self._git.run(self.path, *args, config=[("protocol.allow", "never")])
+            if answer.status:
+                raise self._lacks(f"tree {trees[0][:12]}")
+            missing += [line[1:] for line in answer.output.decode("ascii").splitlines() if line.startswith("?")]
+        self.prefetch(list(dict.fromkeys(missing)))
 
     def content(self, commit: str, roots: Sequence[bytes] = ()) -> Content:
         """The files of one commit, or those below these paths of it, for an engine that deploys them."""

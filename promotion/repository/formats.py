@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from promotion.model import Commit, Entry, Person
 
-TREE = 0o40000
+TREE, SUBMODULE = 0o40000, 0o160000
 
 _PERSON = re.compile(rb"(.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})")
 
