@@ -103,9 +103,34 @@ def leftovers(clone: Path) -> None:
     (clone / "shallow.lock").touch()
 
 
+def garbage_shallow(clone: Path) -> None:
+    (clone / "shallow").write_text("garbage\n")
+
+
+def another_config_file(clone: Path) -> None:
+    (clone / "commondir").touch()
+
+
+def two_opinions_of_a_ref(clone: Path) -> None:
+    """The packed refs out of order: what reads them all and what looks one up see different ones."""
+    tips = [path for path in (clone / "refs" / "heads").rglob("*") if path.is_file()]
+    oid = tips[0].read_text().strip()
+    shutil.rmtree(clone / "refs" / "heads")
+    (clone / "refs" / "heads").mkdir()
+    names = ("refs/heads/env/dev", "refs/heads/zzz", "refs/heads/env/qa")
+    lines = "".join(f"{oid} {name}\n" for name in names)
+    (clone / "packed-refs").write_text(f"# pack-refs with: peeled fully-peeled sorted \n{lines}")
+
+
+def pushes_elsewhere(clone: Path) -> None:
+    with (clone / "config").open("a") as config:
+        config.write('[remote "origin"]\n\tpushurl = /nowhere\n\tmirror = true\n')
+
+
 FAULTS = (
     *(deleted, truncated, emptied, a_file, garbage_head, garbage_config, another_remote, garbage_ref),
-    *(stale_ref_lock, stale_packed_lock, leftovers),
+    *(stale_ref_lock, stale_packed_lock, leftovers, garbage_shallow, another_config_file, two_opinions_of_a_ref),
+    pushes_elsewhere,
 )
 
 
@@ -583,3 +608,59 @@ def test_many_applications_ask_git_for_its_settings_once(tmp_path: Path, caplog:
     ran = [record.getMessage() for record in caplog.records]
     assert sum("git version" in line for line in ran) == 1
     assert sum("config --list" in line for line in ran) == 1
+
+
+def swapped(clone: Path, one: str, two: str) -> None:
+    """Puts the second object where the first one should be, each a loose one; git itself takes it for the first."""
+    for pack in (clone / "objects" / "pack").glob("*.pack"):
+        data = pack.read_bytes()
+        for suffix in (".pack", ".idx", ".promisor", ".rev"):
+            pack.with_suffix(suffix).unlink(missing_ok=True)
+        Origin(clone).git("unpack-objects", "-q", input=data)
+    first, second = (clone / "objects" / oid[:2] / oid[2:] for oid in (one, two))
+    first.unlink()
+    shutil.copy(second, first)
+
+
+@pytest.mark.parametrize("kind", ["commit", "tree", "blob"])
+def test_an_object_under_the_name_of_another_is_not_believed(origin: Origin, repository: Repository, kind: str) -> None:
+    """75 and a new clone; git's own reading of objects compares no hash."""
+    one, two = (origin.commit("env/dev", {"a": f"{n}\n"}) for n in (1, 2))
+    repository.refresh([], [DEV])
+    commits = [repository.objects.commit(oid) for oid in (one, two)]
+    trees = [repository.objects.tree(commit.tree) for commit in commits]
+    names = {"commit": [one, two], "tree": [c.tree for c in commits], "blob": [t[b"a"].oid for t in trees]}[kind]
+    repository.close()
+    swapped(repository.path, *names)
+    assert Origin(repository.path).git("cat-file", kind, names[0]) == Origin(repository.path).git(
+        "cat-file", kind, names[1]
+    )
+    with pytest.raises(TemporaryError, match="made again"):
+        getattr(repository.objects, kind)(names[0])
+    repository.refresh([], [DEV])
+    assert repository.objects.commit(one) == commits[0]
+
+
+def test_a_content_merge_does_not_believe_its_files(origin: Origin, repository: Repository) -> None:
+    """The three files are read by git, and looked at by us before."""
+    texts = [f"1 {n}\n2\n3\n4\n5 {m}\n" for n, m in ((0, 0), (1, 0), (0, 1), (0, 2))]
+    oids = [origin.git("rev-parse", f"{origin.commit('env/dev', {'f': t})}:f").strip() for t in texts]
+    repository.refresh([], [DEV])
+    repository.prefetch(oids)
+    repository.close()
+    swapped(repository.path, oids[2], oids[3])
+    triple = (Entry(0o100644, oids[0]), Entry(0o100644, oids[1]), Entry(0o100644, oids[2]))
+    with pytest.raises(TemporaryError, match="made again"):
+        repository.merge_files([triple])
+
+
+def test_a_reader_that_died_is_closed_without_a_word(repository: Repository) -> None:
+    """What was not written to it is not written by closing its pipe either: a broken pipe would end the command line."""
+    tip = repository.refresh([DEV])[DEV] or ""
+    repository.objects.commit(tip)
+    process = repository.objects._store._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert not repository.objects.has("1" * 40)
+    assert repository.objects.commit(tip).oid == tip

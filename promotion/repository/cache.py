@@ -17,6 +17,8 @@ from promotion.repository.words import gist
 
 LOOSE, PACKS = 6700, 50
 """How many loose objects and packs are too many, as Git's own gc.auto has it."""
+NEVER_OURS = ("shallow", "commondir", "info/grafts", "objects/info/alternates")
+"""Files by which git would believe another history, or look elsewhere."""
 TIDY_SECONDS = 600
 LOCK_SECONDS = 600
 """How long another process may take: a fetch of everything, at most."""
@@ -34,20 +36,20 @@ def make(git: Git, path: Path, url: str) -> bool:
         answer = git.run(draft, "init", "--quiet", "--bare", "--template=", str(draft))
         if answer.status:
             raise ConfigError(gist(answer.said), where=str(path))
-        with (draft / "config").open("a", encoding="utf-8") as file:
-            file.write(_config(url))
+        (draft / "config").write_text(_config(url), encoding="utf-8")
         remove(path)
         draft.rename(path)
     return True
 
 
 def _is_clone(path: Path, url: str) -> bool:
-    """Whether a repository of this remote is there: enough of one for git to say itself what else is wrong."""
+    """Whether a clone of this remote is there as we make it: enough of one for git to say itself what else is wrong."""
     try:
         head, config = (path / "HEAD").read_bytes(), (path / "config").read_text("utf-8", "replace")
     except OSError:
         return False
-    return head.startswith(b"ref: ") and _url_line(url) in config and (path / "objects").is_dir()
+    ours = head.startswith(b"ref: ") and config == _config(url) and (path / "objects").is_dir()
+    return ours and not any((path / name).exists() for name in NEVER_OURS)
 
 
 def remove(path: Path) -> None:
@@ -93,15 +95,12 @@ def _locked(file: TextIO) -> bool:
     return True
 
 
-def _url_line(url: str) -> str:
-    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
-    return f'\turl = "{quoted}"\n'
-
-
 def _config(url: str) -> str:
+    quoted = url.replace("\\", "\\\\").replace('"', '\\"')
     text = (
-        "[extensions]\n\tpartialClone = origin\n[core]\n\trepositoryFormatVersion = 1\n\tlogAllRefUpdates = false\n"
-        f'[remote "origin"]\n{_url_line(url)}\tpromisor = true\n\tpartialCloneFilter = blob:none\n'
+        "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n"
+        "[extensions]\n\tpartialClone = origin\n"
+        f'[remote "origin"]\n\turl = "{quoted}"\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n'
     )
     if "://" not in url or url.startswith("file://"):
         # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.

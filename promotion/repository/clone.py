@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Commit, Credential, Entry
 from promotion.repository import cache
 from promotion.repository.content import Content
@@ -32,6 +32,8 @@ REMOTE_SECONDS = 60
 TRANSFER_SECONDS = 600
 OWN_FAULT = re.compile(
     r"corrupt|bad object|unable to read|loose object|packfile|bad tree|missing (blob|tree|commit)|reference broken"
+    r"|cannot lock ref|shallow|'origin' does not appear|unable to (unpack|parse)|cannot read existing|hash mismatch"
+    r"|garbage at end|invalid object"
 )
 """What git says of a broken clone."""
 FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
@@ -93,12 +95,9 @@ class Repository:
         try:
             return self._refresh([*refs, *whole], frozenset(whole))
         except _BrokenClone as exc:
-            log.warning("the clone cache of %s is broken (%s): making it again", self.url, exc)
+            log.warning("the clone cache of %s is broken (%s): making it again", self.url, exc.message)
             self._remove()
-            try:
-                return self._refresh([*refs, *whole], frozenset(whole))
-            except _BrokenClone as again:
-                raise TemporaryError(str(again), where=self.url) from again
+            return self._refresh([*refs, *whole], frozenset(whole))
 
     def branches(self) -> Mapping[str, str]:
         """All branches of the remote and their tips, without fetching anything."""
@@ -120,6 +119,8 @@ class Repository:
         answer = self._talk(*args, credential=credential)
         self._complete = {**self._known(), **{u.ref: u.new for u in updates}}
         refused = [line for line in answer.output.decode("utf-8", "replace").splitlines() if line.startswith("!")]
+        if answer.status:
+            self._fault(answer.said)
         return "\n".join([answer.said, *refused]) if answer.status else ""
 
     def look_for_token(self, credential: Credential | None) -> None:
@@ -162,8 +163,7 @@ class Repository:
     def _ask(self, refs: Sequence[str]) -> dict[str, str]:
         answer = self._talk("ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
         if answer.status:
-            self._check(answer.said)
-            raise failure(answer.said, self.url, self._credential)
+            raise self._fault(answer.said)
         lines = (line.partition("\t") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
         globs = tuple(ref[:-1] for ref in refs if ref.endswith("*"))
         return {ref: oid for oid, _, ref in lines if ref in refs or (globs and ref.startswith(globs))}
@@ -179,15 +179,14 @@ class Repository:
                 args = [*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)]
                 answer = self._talk(*args)
                 if answer.status:
-                    self._check(answer.said)
-                    raise failure(answer.said, self.url, self._credential)
+                    raise self._fault(answer.said)
             cache.tidy(self._git, self.path)
 
     def _known(self) -> Mapping[str, str]:
         if self._complete is None:
             answer = self._git.run(self.path, "for-each-ref", "--format=%(objectname) %(refname)")
             if answer.status:
-                raise _BrokenClone(gist(answer.said))
+                raise _BrokenClone(gist(answer.said), where=self.url)
             lines = (line.partition(" ") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
             self._complete = {ref: oid for oid, _, ref in lines}
         return self._complete
@@ -205,7 +204,10 @@ class Repository:
 
         Each triple is a file `0`, `1`, ... of three small trees, so no path, rename or attribute can have a say.
         """
-        self.prefetch([e.oid for triple in triples for e in triple if not self.objects.has(e.oid)])
+        files = list(dict.fromkeys(e.oid for triple in triples for e in triple))
+        self.prefetch([oid for oid in files if not self.objects.has(oid)])
+        for oid in files:
+            self.objects.blob(oid)  # git would not notice another file's content under its name
         sides, at = list[str](), datetime.fromtimestamp(0, UTC)  # the same objects each time: rounds leave no new ones
         for side in range(3):
             tree = self.objects.write_tree(EMPTY_TREE, {b"%d" % n: triple[side] for n, triple in enumerate(triples)})
@@ -214,7 +216,7 @@ class Repository:
             self.path, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", *sides[1:]
         )
         if answer.status not in (0, 1):
-            raise TemporaryError(f"merge-tree failed: {gist(answer.said)}", where=self.url)
+            raise self._lacks(f"what a content merge needs ({gist(answer.said, 120)})")
         tree, *conflicted = answer.output.decode("ascii", "replace").rstrip("\0").split("\0")
         merged = self.objects.tree(tree)
         return [None if str(n) in conflicted else merged.get(b"%d" % n) for n in range(len(triples))]
@@ -228,7 +230,7 @@ class Repository:
             wanted = "".join(f"{oid}\n" for oid in oids).encode()
             answer = self._talk(*args, stdin=wanted, config=[("fetch.negotiationAlgorithm", "noop")])
         if answer.status:
-            raise failure(answer.said, self.url, self._credential)
+            raise self._fault(answer.said)
 
     def prefetch_below(self, tops: Sequence[Entry]) -> None:
         """Makes sure that these files, and every file below these trees, are in the clone."""
@@ -302,15 +304,17 @@ class Repository:
         self._remove()  # it is only a cache: the next refresh makes it again
         return TemporaryError(f"the clone cache lacks {what}; it is made again", where=self.url)
 
-    def _check(self, said: str) -> None:
-        """Raises _BrokenClone when the fault is the clone's own and not the remote's.
+    def _fault(self, said: str) -> PromotionError:
+        """What a failed git command means. A clone that is at fault itself goes: the next refresh makes it again.
 
-        Git names the clone's path for most of them, a lock too: whoever changes a clone holds ours, so it is a dead one's.
-        What the remote itself says is no sign of it.
+        Git names the clone's path for most of its faults, a lock too: whoever changes a clone holds ours, so it is a dead
+        one's. What the remote itself says is no sign of it.
         """
         ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
         if str(self.path) in ours or OWN_FAULT.search(ours):
-            raise _BrokenClone(gist(ours, 120))
+            self._remove()
+            return _BrokenClone(gist(ours, 120), where=self.url)
+        return failure(said, self.url, self._credential)
 
     def _ensure(self) -> None:
         if cache.make(self._git, self.path, self.url):
@@ -327,5 +331,5 @@ class Repository:
         self._complete = None
 
 
-class _BrokenClone(Exception):
-    """The clone itself is at fault, not the remote."""
+class _BrokenClone(TemporaryError):
+    """The clone itself is at fault, not the remote; it is only a cache, so the next refresh makes it again."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import selectors
 import subprocess
 import time
 from collections.abc import Sequence
+from hashlib import sha1
 from pathlib import Path
 
 from gitdb import IStream, LooseObjectDB  # type: ignore[import-untyped]
@@ -69,10 +71,14 @@ class Store:
             raise ConfigError(f"{kind} {oid} has {size >> 20} MiB; Promotion reads at most {CAP >> 20} MiB")
         assert self._process is not None
         try:
-            return self._exactly(self._process, size + 1, deadline)[:-1]
+            data = self._exactly(self._process, size + 1, deadline)[:-1]
         except (OSError, EOFError) as exc:  # a corrupt object ends the process
             self.close()
             raise MissingError(oid) from exc
+        # git itself does not look whether what it finds under a name is what was stored under it
+        if sha1(f"{kind} {size}\0".encode("ascii") + data, usedforsecurity=False).hexdigest() != oid:
+            raise MissingError(oid)
+        return data
 
     def _ask(self, command: str, oids: Sequence[str]) -> float:
         """Sends a question about each of these; until when git may take for the answers."""
@@ -114,7 +120,8 @@ class Store:
 
     def close(self) -> None:
         if self._process is not None:
-            with self._process as process:
+            # what could not be written to a process that died is written once more by the closing of its pipe
+            with contextlib.suppress(OSError), self._process as process:
                 process.kill()
             self._process = None
             self._buffer = b""

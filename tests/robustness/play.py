@@ -86,10 +86,16 @@ class Play:
         """A command in this process, undisturbed."""
         return self.shop(*words)
 
-    def converge(self, rounds: int = 8) -> int:
-        """Undisturbed rounds until nothing is left to do; each must be well. Nobody lends a hand. Returns how many."""
+    def converge(self, rounds: int = 8, excused: int = 0) -> int:
+        """Undisturbed rounds until nothing is left to do; each must be well. Nobody lends a hand. Returns how many.
+
+        So many as are `excused` may say 75: damage is noticed where it is met.
+        """
         for number in range(1, rounds + 1):
             said = self.run("--json", "run", "--sync")
+            if said.status == 75 and excused:
+                excused -= 1
+                continue
             assert said.status == 0, said.err + said.out
             if not said.json["hops"]:
                 return number
