@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion.config import load
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Entry
 from promotion.repository import Git, Repository, Update, cache, process, store
 from promotion.repository.formats import format_tree, parse_commit, parse_tree
@@ -631,6 +631,7 @@ def test_an_object_under_the_name_of_another_is_not_believed(origin: Origin, rep
     trees = [repository.objects.tree(commit.tree) for commit in commits]
     names = {"commit": [one, two], "tree": [c.tree for c in commits], "blob": [t[b"a"].oid for t in trees]}[kind]
     repository.close()
+    repository.objects.forget()
     swapped(repository.path, *names)
     assert Origin(repository.path).git("cat-file", kind, names[0]) == Origin(repository.path).git(
         "cat-file", kind, names[1]
@@ -664,3 +665,12 @@ def test_a_reader_that_died_is_closed_without_a_word(repository: Repository) -> 
     process.wait()
     assert not repository.objects.has("1" * 40)
     assert repository.objects.commit(tip).oid == tip
+
+
+def test_what_cannot_be_asked_for_is_not_gone(origin: Origin, repository: Repository, tmp_path: Path) -> None:
+    """Only a remote's own word says that it has an object no more; one that is away, or a broken clone, says nothing."""
+    repository.refresh([DEV])
+    assert not repository.find("1" * 40)
+    origin.path.rename(tmp_path / "away")
+    with pytest.raises(PromotionError):
+        repository.find("1" * 40)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +35,8 @@ OWN_FAULT = re.compile(
     r"|garbage at end|invalid object"
 )
 """What git says of a broken clone."""
+NOT_THERE = re.compile(r"not our ref|unadvertised object")
+"""What a remote says of an object that it has not, or that no branch of it holds; anything else is no answer."""
 FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
@@ -253,8 +254,11 @@ class Repository:
     def find(self, oid: str) -> bool:
         """Whether the clone has a commit; one that no branch holds any more is asked for by its id."""
         if not self.objects.has(oid):
-            with contextlib.suppress(ConfigError, TemporaryError):
+            try:
                 self.prefetch([oid])
+            except PromotionError as exc:
+                if not NOT_THERE.search(exc.message):
+                    raise
         return self.objects.has(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
