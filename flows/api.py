@@ -22,9 +22,10 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.client.schemas.objects import DeploymentSchedule, DeploymentStatus, FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
 
 from promotion.errors import TemporaryError
 from promotion.model import instant
@@ -37,12 +38,23 @@ SECONDS = 5.0
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED]
 
 
+def full_name(flow: str, name: str | None = None) -> str:
+    """`promote/promote`; `promote/NAME` where a server has the deployments of several files."""
+    return f"{flow}/{name or flow}"
+
+
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """The deployment `promote` as the server has it."""
+    """A deployment as the server has it."""
 
     id: UUID
     paused: bool
+    config: str | None = None
+    """The file that it is for."""
+    served: bool = False
+    """Whether somebody asked for its runs in the last minute."""
+    scheduled: frozenset[str] = frozenset()
+    """`APPLICATION-ENVIRONMENT` for each of its schedules, those that people paused too."""
 
 
 @dataclass
@@ -103,7 +115,9 @@ class Api:
             found = self.ask(lambda c: c.read_deployment_by_name(name))
         except ObjectNotFound:
             return None
-        return Deployment(found.id, found.paused)
+        served = found.status is DeploymentStatus.READY
+        scheduled = frozenset(_what(s) for s in found.schedules)
+        return Deployment(found.id, found.paused, found.parameters.get("config"), served, scheduled)
 
     def runs(
         self, deployment: UUID, *, tag: str | None = None, states: Sequence[StateType] | None = None
@@ -127,6 +141,14 @@ class Api:
             )
         )
 
+    def run(self, run: UUID) -> FlowRun:
+        """Raises ObjectNotFound when the server does not know it (any more)."""
+        return self.ask(lambda c: c.read_flow_run(run))
+
+    def cancel(self, run: UUID, why: str) -> None:
+        """Takes back a run that nobody has begun; one that is under way is left alone."""
+        self.ask(lambda c: c.set_flow_run_state(run, Cancelled(message=why)))
+
     def finish(self, run: UUID, state: State[Any]) -> None:
         """Sets a run's last state, whatever Prefect thinks of it."""
         self.ask(lambda c: c.set_flow_run_state(run, state, force=True))
@@ -137,7 +159,7 @@ class Api:
     # --- artifacts -------------------------------------------------------------------------------------------------
 
     def show(
-        self, key: str, kind: Literal["markdown", "table"], *, run: UUID | None = None, **content: str | None
+        self, key: str, kind: Literal["markdown", "table", "json"], *, run: UUID | None = None, **content: str | None
     ) -> None:
         """Creates the artifact of this key (for a run: its own one), or updates it in place.
 
@@ -160,9 +182,13 @@ class Api:
         self.artifacts[mark] = UUID(answer.json()["id"])
 
     def _find(self, key: str, run: UUID | None) -> UUID | None:
-        of_run = {"flow_run_id": {"any_": [str(run)]}} if run else {}
-        found = self._artifact({"key": {"any_": [key]}, **of_run}, "CREATED_DESC")
+        found = self.artifact(key, run)
         return UUID(found["id"]) if found else None
+
+    def artifact(self, key: str, run: UUID | None = None) -> dict[str, Any] | None:
+        """The newest artifact of a key (of a run: its own one)."""
+        of_run = {"flow_run_id": {"any_": [str(run)]}} if run else {}
+        return self._artifact({"key": {"any_": [key]}, **of_run}, "CREATED_DESC")
 
     def last_sign(self, run: FlowRun) -> datetime | None:
         """When a run last wrote its page, else when it began, else when it was to begin."""
@@ -174,6 +200,16 @@ class Api:
         question = {"artifacts": wanted, "sort": sort, "limit": 1}
         answer = self.ask(lambda c: c.request("POST", "/artifacts/filter", json=question))
         return next(iter(answer.json()), None)
+
+
+def _what(schedule: DeploymentSchedule) -> str:
+    """What a schedule fires for: Prefect forgets the parameters of one that is paused, and never its slug."""
+    known = schedule.parameters
+    return (
+        f"{known['application']}-{known['environment']}"
+        if {"application", "environment"} <= set(known)
+        else schedule.slug or ""
+    )
 
 
 def _gist(error: Exception) -> str:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import threading
+import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import serve
 from prefect.client.orchestration import get_client
@@ -16,34 +21,92 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.api import Api, full_name
 from flows.promote import promote, propagate
 from promotion.config import load
+from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Pipeline
 
 log = logging.getLogger(__name__)
 
-PROMOTE = "promote/promote"
-"""The full name of the deployment that makes one hop."""
+AGAIN = 5.0
+"""Seconds between two looks at what the server has."""
+REGISTERED = 60.0
+"""Seconds that registering may take."""
 LIMIT = 10
 """How many runs one process serves at once; each stays until its verification is over."""
 
 
 def run(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:  # noqa: ARG001 - as every child
-    """Registers and serves what the file `config` of the options says; returns when it is told to end."""
-    made = keep_pauses(deployments(load(Path(options["config"]))))
-    names = ", ".join(f"{d.flow_name}/{d.name}" for d in made)
-    log.info("serving %s with %d schedules", names, sum(len(d.schedules or []) for d in made))
+    """Registers and serves what the file `config` of the options says, by their `name`; returns when it is told to end.
+
+    Waits for a server that is away. Ends, to be started again, when the server has lost what was registered.
+    """
+    pipeline = load(Path(options["config"]))
+    _when_it_answers(lambda: check_name(pipeline, options.get("name")))
+    made = keep_pauses(deployments(pipeline, options.get("name")))
+    names = [f"{d.flow_name}/{d.name}" for d in made]
+    log.info("serving %s with %d schedules", ", ".join(names), sum(len(d.schedules or []) for d in made))
+    threading.Thread(target=_watch, args=(names,), name="registered", daemon=True).start()
     warnings.filterwarnings("ignore", message="coroutine 'Runner.astop'")  # Prefect's own, when it is told to end
     serve(*made, limit=LIMIT, pause_on_shutdown=False, print_starting_message=False)
     return 0
 
 
-def deployments(pipeline: Pipeline) -> list[RunnerDeployment]:
-    """`promote` with the environments' schedules, and `propagate` without any."""
+def check_name(pipeline: Pipeline, name: str | None) -> None:
+    """Raises ConfigError where the deployments of this name are another file's, and TemporaryError without an answer.
+
+    Of nobody's that are served now: files move, and servers remember.
+    """
+    config = str(pipeline.path.absolute())
+    with Api() as api:
+        for flow in ("promote", "propagate"):
+            found = api.deployment(full_name(flow, name))
+            if found is None or found.config in (None, config):
+                continue
+            if found.served:
+                hint = "give this one's deployments a name of their own: promotion serve --name NAME"
+                raise ConfigError(f"{full_name(flow, name)} is served for {found.config}", where="Prefect", hint=hint)
+            log.warning("%s was for %s, and is for %s from here on", full_name(flow, name), found.config, config)
+
+
+def _when_it_answers(question: Callable[[], None]) -> None:
+    """Asks until there is an answer: a new start each time would only take longer."""
+    said = False
+    while True:
+        try:
+            return question()
+        except TemporaryError as exc:
+            if not said:
+                log.warning("%s: nothing is served until it does", exc)
+            said = True
+            time.sleep(AGAIN)
+
+
+def _watch(names: Sequence[str]) -> None:
+    """Ends this process once the server has lost a deployment, or has it under another id, as a new database has."""
+    known, since = set[UUID](), time.monotonic()
+    with Api() as api:
+        while True:
+            time.sleep(AGAIN)
+            try:
+                found = {d.id for name in names if (d := api.deployment(name)) is not None}
+            except TemporaryError:
+                continue
+            if not known and len(found) == len(names):
+                known = found
+            if found != known or (not known and time.monotonic() - since > REGISTERED):
+                log.warning("Prefect has lost %s: registering again", ", ".join(names))
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+
+def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeployment]:
+    """`promote` with the environments' schedules, and `propagate` without any; both by this name, if there is one."""
     config = {"config": str(pipeline.path.absolute())}
     applications = ", ".join(f"`{a.name}`" for a in pipeline.applications)
     hop = promote.to_deployment(
-        "promote",
+        name or "promote",
         parameters=config,
         tags=["promotion"],
         description=f"One hop into one environment, if every gate passes. Applications: {applications}.",
@@ -51,7 +114,7 @@ def deployments(pipeline: Pipeline) -> list[RunnerDeployment]:
         schedules=list(schedules(pipeline)),
     )
     everything = propagate.to_deployment(
-        "propagate",
+        name or "propagate",
         parameters=config,
         tags=["promotion"],
         description="One round over everything, now: observe, verify, and each hop that passes its gates.",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,18 @@ from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import FailedRun, ObjectNotFound
+from prefect.exceptions import FailedRun
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from flows import pages, states
+from flows import asked, pages, states
 from flows.api import Api
+from flows.asked import Asked, Round
 from flows.entry import environ
+from flows.page import Page
 from promotion import observe, reconcile, report
 from promotion.config import load
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError, as_bug
 from promotion.model import Environment, VerificationWord, short
 from promotion.observe import Site, World
 from promotion.reconcile import Result
@@ -51,7 +52,12 @@ def _name() -> str:
 
 @flow(name="promote", flow_run_name=_name, retries=0, persist_result=False)
 def promote(
-    application: str, environment: str, config: str, commit: str | None = None, by_hand: bool = True
+    application: str,
+    environment: str,
+    config: str,
+    commit: str | None = None,
+    by_hand: bool = True,
+    remote: dict[str, Any] | None = None,
 ) -> State[Any]:
     """One hop into one environment, if every gate passes; stays until the target is verified.
 
@@ -61,58 +67,89 @@ def promote(
         config: The environments.yaml on the machine that serves.
         commit: This one, and not the newest that qualifies. A unique prefix is enough.
         by_hand: A person asks for it, so `auto: false` does not keep it waiting.
+        remote: What `promotion promote --remote` asks beyond that; the run ends as the command would, and leaves an answer.
     """
     with Api() as api:
         page = Page(api, _run_id(), pages.key("hop", application, environment))
         try:
             pipeline = load(Path(config))
             _known(application, "application", [a.name for a in pipeline.applications])
-            with open_sites(pipeline, environ(), only=lambda a: a.name == application) as (site,):
+            wanted = Asked.of(remote or {})
+            with open_sites(pipeline, wanted.environ(environ()), only=lambda a: a.name == application) as (site,):
                 names = [e.name for e in site.application.environments]
                 _known(environment, f"environment of {application}", names)
                 target = site.application.environment(environment)
-                result = reconcile.promote(site, target, chosen=_chosen(site, commit), by_hand=by_hand)
-                return _ended(site, target, result, page)
+                chosen = _chosen(site, commit)
+                if remote is None:
+                    result = reconcile.promote(site, target, chosen=chosen, by_hand=by_hand)
+                    return _ended(site, target, result, page)
+                result = _as_asked(site, target, wanted, page, chosen)
+                state = _over(site, target, result, page, dry_run=wanted.dry_run)
+                asked.tell(api, page.run, asked.hop(result, dry_run=wanted.dry_run))
+                return state
         except PromotionError as exc:
             state = states.of_error(exc)
             page.show(state.name, pages.refusal(pages.run_name(application, environment), str(exc), exc.hint))
+            if remote is not None:
+                asked.tell(api, page.run, asked.trouble(exc))
             return state
+        except Exception as exc:
+            if remote is not None:
+                asked.tell(api, page.run, asked.trouble(as_bug(exc)))
+            raise
 
 
 @flow(name="propagate", flow_run_name="one round over everything", retries=0, persist_result=False)
-def propagate(config: str) -> State[Any]:
+def propagate(config: str, remote: dict[str, Any] | None = None) -> State[Any]:
     """One round over everything, now: observe, verify, and each hop that passes its gates.
 
     Args:
         config: The environments.yaml on the machine that serves.
+        remote: What `promotion run --remote` asks beyond that; the run leaves an answer.
     """
     with Api() as api:
         page = Page(api, _run_id(), "round")
         try:
             pipeline = load(Path(config))
-            with open_sites(pipeline, environ()) as sites:
-                results, errors = _round(sites)
+            wanted = Round.of(remote or {})
+            for name in wanted.environments or ():
+                _known(name, "application", [a.name for a in pipeline.applications])
+            with open_sites(pipeline, wanted.environ(environ()), only=lambda a: wanted.has(a.name)) as sites:
+                results, errors, waits, raised = _round(sites, wanted)
         except PromotionError as exc:
             state = states.of_error(exc)
             page.show(state.name, pages.refusal("one round over everything", str(exc), exc.hint))
+            if remote is not None:
+                asked.tell(api, page.run, asked.trouble(exc))
             return state
         state = _round_state(results, errors)
+        if remote is not None:
+            asked.tell(api, page.run, asked.rounds(results, waits, errors, raised=raised))
         page.show(state.name, pages.hops([report.result(r) for r in results], [str(e) for e in errors]))
         return state
 
 
-def _round(sites: Sequence[Site]) -> tuple[list[Result], list[PromotionError]]:
-    """One round over each application; the error of one does not stop the others."""
-    results, errors = list[Result](), list[PromotionError]()
+def _round(
+    sites: Sequence[Site], wanted: Round
+) -> tuple[list[Result], list[PromotionError], list[dict[str, Any]], bool]:
+    """One round over each application, what it leaves waiting, and whether one ended early: that does not stop the others."""
+    results, errors, waits, raised = list[Result](), list[PromotionError](), list[dict[str, Any]](), False
     for site in sites:
         try:
-            done = reconcile.reconcile(site, {e.name for e in site.application.environments})
+            names = wanted.names(site.application)
+            done = reconcile.reconcile(site, names, sync=wanted.sync, dry_run=wanted.dry_run)
         except PromotionError as exc:
+            raised = True
             errors.append(exc)
+        except Exception as exc:
+            raised = True
+            log.exception("%s", site.application.name)
+            errors.append(as_bug(exc, site.application.name))
         else:
             results += done.hops
-            errors += done.errors
-    return results, errors
+            errors += [*done.errors, *(TemporaryError(why) for why in done.world.unread.values())]
+            waits += report.waits(site, done.plans, dry_run=wanted.dry_run)
+    return results, errors, waits, raised
 
 
 def _round_state(results: list[Result], errors: list[PromotionError]) -> State[Any]:
@@ -140,53 +177,69 @@ def _chosen(site: Site, commit: str | None) -> str | None:
     if commit is None:
         return None
     observe.survey(site)
-    return site.repository.resolve(commit)
+    return site.repository.resolve(commit.lower())
 
 
 def _run_id() -> UUID | None:
     return UUID(str(flow_run.id)) if flow_run.id else None
 
 
-# --- the page, and what comes after the push -----------------------------------------------------------------------
+# --- what comes after the push --------------------------------------------------------------------------------------
 
 
-@dataclass
-class Page:
-    """The page of this run. Prefect being away is no reason for a hop to fail: then there is no page."""
-
-    api: Api
-    run: UUID | None
-    key: str
-
-    def show(self, headline: str | None, text: str) -> None:
-        """Writes the page. The headline stands above it, and alone where Prefect lists pages."""
-        if self.run is None:
-            return
-        description = f"**{pages.escape(headline)}**"
-        try:
-            self.api.show(self.key, "markdown", run=self.run, data=text, description=description)
-        except (TemporaryError, ObjectNotFound) as exc:
-            log.warning("this run's page is not written: %s", exc)
-
-    def name(self, name: str) -> None:
-        if self.run is None or flow_run.name == name:
-            return
-        try:
-            self.api.rename(self.run, name)
-        except (TemporaryError, ObjectNotFound) as exc:
-            log.warning("this run keeps its name: %s", exc)
+def _as_asked(site: Site, target: Environment, wanted: Asked, page: Page, chosen: str | None) -> Result:
+    """The hop as the command line makes it; whoever follows the run is told what it waits for."""
+    patience = asked.span_of(wanted.wait)
+    options = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty}
+    try:
+        if patience is None or wanted.dry_run:
+            return reconcile.promote(site, target, dry_run=wanted.dry_run, **options)  # type: ignore[arg-type]
+        until = time.monotonic() + patience.total_seconds()
+        steps = reconcile.patiently(site, target, lambda: time.monotonic() >= until, **options)
+        for pause in chain((1, 1.5, 2, 3), repeat(5)):
+            try:
+                news = next(steps)
+            except StopIteration as ended:
+                result: Result = ended.value
+                return result
+            log.info("%s", news)
+            asked.news(page.api, page.run, news)
+            time.sleep(min(pause, max(0.0, until - time.monotonic())))
+        raise AssertionError("repeat never ends")
+    except ContendedError as exc:
+        return reconcile.contended(site, target, exc)
 
 
-def _ended(site: Site, target: Environment, result: Result, page: Page) -> State[Any]:
-    """The run's name and page; then, where something landed, how it arrives."""
+def _over(site: Site, target: Environment, result: Result, page: Page, *, dry_run: bool) -> State[Any]:
+    """The run's name, page and last state when nothing is watched any more."""
+    state, plan = _decided(site, target, result, page)
+    if dry_run:
+        state = Completed(name=f"dry run: {state.name}"[:100], message=result.reason)
+    elif result.commit and result.verification:
+        state = states.of_verification(result.verification, result.commit, result.reason)
+    if plan is not None:
+        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500)]))
+    log.info("%s: %s", state.name, result.reason)
+    return state
+
+
+def _decided(site: Site, target: Environment, result: Result, page: Page) -> tuple[State[Any], dict[str, Any] | None]:
+    """The run's name, and its state and plan before anything is verified."""
     commit = result.plan.commit if result.plan else None
     page.name(pages.run_name(result.application, result.environment, target.source, commit))
     state = states.of_result(result, site.clock())
     if result.plan is None:
-        return state
+        return state, None
     for verdict in result.plan.verdicts:
         log.info("%s %s: %s", verdict.verdict, verdict.gate, verdict.reason)
-    plan = report.plan(site, result.plan)
+    return state, report.plan(site, result.plan)
+
+
+def _ended(site: Site, target: Environment, result: Result, page: Page) -> State[Any]:
+    """The run's name and page; then, where something landed, how it arrives."""
+    state, plan = _decided(site, target, result, page)
+    if plan is None:
+        return state
     if result.commit is None:
         page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500)]))
         log.info("%s: %s", state.name, result.reason)

@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
 from flows import board, pages, runs
-from flows.api import OPEN_STATES, Api, Deployment
+from flows.api import OPEN_STATES, Api, Deployment, full_name
 from flows.runs import Seen
 from promotion import reconcile
 from promotion.config import load
@@ -33,8 +33,6 @@ from promotion.sites import by_repository, open_sites, utc_now
 
 log = logging.getLogger(__name__)
 
-PROMOTE = "promote/promote"
-"""The full name of the deployment that makes one hop."""
 RETRY = 15.0
 """Seconds until a server that was away is asked again."""
 
@@ -45,6 +43,10 @@ class Prefect:
 
     api: Api
     config: str
+    name: str = full_name("promote")
+    """The full name of the deployment that makes one hop."""
+    in_pool: bool = False
+    """Whether workers of a pool run it: then it has a path of its own to the file."""
     deployment: Deployment | None = None
     answers: bool = False
     next_try: float = 0.0
@@ -56,17 +58,21 @@ class Prefect:
         if not self.answers and time.monotonic() < self.next_try:
             return
         try:
-            found = self.api.deployment(PROMOTE)
+            found = self.api.deployment(self.name)
         except TemporaryError as exc:
             self.away(exc)
             return
         if not self.answers:
             log.info("Prefect answers: each hop is a run there")
+        if found is not None and not self.in_pool and found.config != self.config:
+            if self.deployment is not None:
+                log.warning("%s is for %s now: serve one of them by another --name", self.name, found.config)
+            found = None
         if found is None and self.deployment is not None:
-            log.warning("Prefect has no deployment %s any more: hops are landed here until it is served again", PROMOTE)
+            log.warning("%s is not there any more: hops are landed here until it is served again", self.name)
             self.since = utc_now() - runs.PICKED_UP
         if found is not None and found.paused and not (self.deployment and self.deployment.paused):
-            log.warning("%s is paused in Prefect: nothing is promoted until somebody resumes it", PROMOTE)
+            log.warning("%s is paused in Prefect: nothing is promoted until somebody resumes it", self.name)
         self.answers, self.deployment = True, found
 
     def away(self, why: TemporaryError) -> None:
@@ -78,6 +84,12 @@ class Prefect:
     def paused(self) -> bool:
         """By a person: as far as is known, which counts also while the server is away."""
         return self.deployment is not None and self.deployment.paused
+
+    def fires(self, application: str, environment: Environment) -> bool:
+        """Whether a hop into this environment is started there, by a schedule of the deployment."""
+        if not self.answers or self.deployment is None or environment.schedule is None:
+            return False
+        return f"{application}-{environment.name}" in self.deployment.scheduled
 
     @property
     def unserved(self) -> bool:
@@ -104,7 +116,8 @@ class Loop:
 def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     """Rounds over everything until SIGTERM or SIGINT; each ends its step first.
 
-    The options are `config` (a path), `every` (seconds) and `sync` (whether the embedded sync loops run too).
+    The options are `config` (a path), `name` (of the deployments), `every` (seconds), `sync` (whether the embedded sync
+    loops run too) and `rounds_only` (whether the deployments are a pool's).
     """
     config = Path(options["config"])
     stop = threading.Event()
@@ -112,7 +125,8 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
-        prefect = Prefect(api, str(config.absolute()))
+        name = full_name("promote", options["name"])
+        prefect = Prefect(api, str(config.absolute()), name, in_pool=options["rounds_only"])
         groups = [[Loop(site, prefect, options["sync"]) for site in group] for group in by_repository(sites)]
         while not stop.is_set():
             due = time.monotonic() + options["every"]
@@ -146,10 +160,15 @@ def _round(loop: Loop) -> None:
     prefect, site = loop.prefect, loop.site
     names = {e.name for e in site.application.environments}
     alone = not prefect.answers and not prefect.paused
-    if prefect.answers:  # what ticks now is Prefect's, also when the server goes away right after
-        loop.ticks = reconcile.Ticks(site.clock)
-    due: Callable[[Environment], bool] = (lambda e: e.schedule is None) if prefect.answers else loop.ticks.due
-    done = reconcile.reconcile(site, names, due=due, sync=loop.sync, land_hops=alone)
+    theirs = {e.name for e in site.application.environments if prefect.fires(site.application.name, e)}
+    loop.ticks.used(theirs)  # what ticks now is Prefect's, also when the server goes away right after
+    done = reconcile.reconcile(
+        site,
+        names,
+        due=lambda e: e.name not in theirs and loop.ticks.due(e),
+        sync=loop.sync,
+        land_hops=alone,
+    )
     loop.ticks.used(done.plans)
     for hop in done.hops:
         if hop.commit or hop.outcome == "absorbed" or hop.verification:
@@ -185,7 +204,7 @@ def _hop(loop: Loop, plan: Plan, plan_id: str) -> None:
     app, target = view.application.name, view.environment
     if prefect.deployment is None:
         if prefect.unserved:
-            _land(loop, plan, plan_id, [], f"{PROMOTE} is not served")
+            _land(loop, plan, plan_id, [], f"{prefect.name} is not served")
         return
     api, now = prefect.api, utc_now()
     found = [
@@ -197,7 +216,7 @@ def _hop(loop: Loop, plan: Plan, plan_id: str) -> None:
         _land(loop, plan, plan_id, [s.run for s in found if not s.over], step.why)
     elif step.what == "start":
         name = pages.run_name(app, target.name, target.source, plan.commit)
-        parameters = {"application": app, "environment": target.name, "config": prefect.config, "by_hand": False}
+        parameters = {"application": app, "environment": target.name, "by_hand": False}
         tags = [runs.tag(plan_id), f"application-{app}", f"environment-{target.name}"]
         api.start(prefect.deployment.id, name, f"{plan_id}:{step.number}", tags, parameters)
         log.info("%s: started a run", name)
@@ -216,16 +235,18 @@ def _land(loop: Loop, plan: Plan, plan_id: str, open_runs: list[FlowRun], why: s
 
 
 def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
-    """Closes runs that Prefect still shows as under way although their process is gone."""
+    """Closes runs that Prefect still shows as under way although they give no sign of life."""
     api, now, app = loop.prefect.api, utc_now(), loop.site.application.name
     under_way = [state for state in OPEN_STATES if state not in (StateType.SCHEDULED, StateType.PAUSED)]
     for run in api.runs(deployment.id, states=under_way):
         if run.parameters.get("application") != app or now - (run.start_time or run.created or now) < runs.PICKED_UP:
             continue
-        state = runs.verdict(loop.site, done.world, Seen(run, api.last_sign(run)), now)
+        sign = api.last_sign(run)
+        state = runs.verdict(loop.site, done.world, Seen(run, sign), now)
         if state is not None:
             api.finish(run.id, state)
-            log.warning("%s: its process is gone; closed from Git as %s", run.name, state.name)
+            since = pages.clock(sign, now)
+            log.warning("%s: no sign of life since %s; closed from Git as %s", run.name, since, state.name)
 
 
 def say(loop: Loop, about: str, text: str) -> None:

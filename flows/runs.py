@@ -67,7 +67,7 @@ def step(seen: Sequence[Seen], now: datetime) -> Step:
 
 
 def verdict(site: Site, world: World, seen: Seen, now: datetime) -> State[Any] | None:
-    """The state in which a run whose process is gone is closed, by what Git says; None while it may be alive."""
+    """The state in which a run that gives no sign of life is closed, by what Git says; None while it may be alive."""
     sign = seen.sign or now
     if now - sign <= PICKED_UP:
         return None
@@ -77,11 +77,11 @@ def verdict(site: Site, world: World, seen: Seen, now: datetime) -> State[Any] |
         return None
     landed = next(_landed(site, world, target, seen.run), None)
     if landed is None:
-        gone = "its process was gone before it pushed anything; the next round goes on from Git"
+        gone = "no sign of life any more, and it has pushed nothing; the next round goes on from Git"
         return states.lost(gone) if now - sign > LOST else None
     watched = world.state.of(target.name).verification
     word = watched.state if watched is not None and watched.commit == landed else "verified"
-    note = f"{short(landed)} is on {target.branch}; closed from Git, since the run's own process is gone"
+    note = f"{short(landed)} is on {target.branch}; closed from Git, since the run gives no sign of life"
     return states.of_verification(word, landed, note)
 
 

@@ -10,6 +10,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from prefect.settings import get_current_settings
 
 from flows.children import Child, Ending, end, keep, signals
+from flows.deployments import check_name
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Pipeline
@@ -29,17 +32,35 @@ PORT = 4200
 """Where Prefect is by default; another one is taken when it is in use."""
 
 
-def serve(config: Path, *, every: timedelta, with_server: bool, sync: bool, environ: Mapping[str, str]) -> int:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a file is served."""
+
+    every: timedelta
+    """Between two rounds."""
+    sync: bool = False
+    """Whether the embedded sync loops run too."""
+    with_server: bool = False
+    """Whether to start a local Prefect server when none is configured."""
+    name: str | None = None
+    """Of the deployments; None: each is named like its flow."""
+    rounds_only: bool = False
+    """The workers of a pool run the deployments, and `prefect deploy` registers them."""
+
+
+def serve(config: Path, options: Options, *, environ: Mapping[str, str]) -> int:
     """Serves the deployments of a file and runs its rounds, until SIGTERM or SIGINT; a second one kills.
 
-    `with_server` starts a local Prefect server when none is configured. Raises ConfigError before anything is started,
-    and TemporaryError when the local server does not come up.
+    Raises ConfigError before anything is started, and TemporaryError when the local server does not come up.
     """
     pipeline = load(config)
     api = environ.get("PREFECT_API_URL") or get_current_settings().api.url
-    if not api and not with_server:
+    if not api and not options.with_server:
         hint = "set PREFECT_API_URL, or start one here: promotion serve --with-server"
         raise ConfigError("no Prefect server is configured", hint=hint)
+    if api and not options.rounds_only:
+        with suppress(TemporaryError):  # the runner asks again, as soon as the server answers
+            check_name(pipeline, options.name)
     ending, children = Ending(), list[Child]()
     with signals(ending):
         try:
@@ -47,9 +68,9 @@ def serve(config: Path, *, every: timedelta, with_server: bool, sync: bool, envi
                 api, server = _server(pipeline, environ)
                 children.append(server)
                 _wait_until_ready(api, server, ending)
-            children += _workers(pipeline, every, sync, {**environ, "PREFECT_API_URL": api})
+            children += _workers(pipeline, options, {**environ, "PREFECT_API_URL": api})
             names = ", ".join(a.name for a in pipeline.applications)
-            log.info("%s: rounds every %gs; Prefect: %s", names, every.total_seconds(), page_of(api))
+            log.info("%s: rounds every %gs; Prefect: %s", names, options.every.total_seconds(), page_of(api))
             keep(children, ending)
         finally:
             log.info("ending; once more kills")
@@ -62,9 +83,10 @@ def page_of(api: str) -> str:
     return api.rstrip("/").removesuffix("/api")
 
 
-def _workers(pipeline: Pipeline, every: timedelta, sync: bool, environ: Mapping[str, str]) -> list[Child]:
-    config = str(pipeline.path.absolute())
-    polls = str(min(10, max(1, int(every.total_seconds()))))
+def _workers(pipeline: Pipeline, options: Options, environ: Mapping[str, str]) -> list[Child]:
+    known = {"config": str(pipeline.path.absolute()), "name": options.name}
+    seconds = options.every.total_seconds()
+    polls = str(min(10, max(1, int(seconds))))
     runner = {
         "PREFECT_RUNNER_POLL_FREQUENCY": polls,
         "PREFECT_LOGGING_EXTRA_LOGGERS": "promotion,flows",  # what we say is on the run's page
@@ -72,10 +94,9 @@ def _workers(pipeline: Pipeline, every: timedelta, sync: bool, environ: Mapping[
         "PREFECT_LOGGING_LEVEL": "WARNING",
     }
     loop = {"PREFECT_CLIENT_MAX_RETRIES": "0", "PREFECT_LOGGING_LEVEL": "ERROR"}
-    return [
-        _child("runner", {"config": config}, {**runner, **environ}),
-        _child("rounds", {"config": config, "every": every.total_seconds(), "sync": sync}, {**environ, **loop}),
-    ]
+    rounds = {**known, "every": seconds, "sync": options.sync, "rounds_only": options.rounds_only}
+    children = [_child("rounds", rounds, {**environ, **loop})]
+    return children if options.rounds_only else [_child("runner", known, {**runner, **environ}), *children]
 
 
 def _child(kind: str, options: Mapping[str, Any], environ: Mapping[str, str]) -> Child:

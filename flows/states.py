@@ -71,7 +71,7 @@ def of_error(error: PromotionError) -> State[Any]:
 
 
 def lost(message: str) -> State[Any]:
-    """A run whose process is gone."""
+    """A run that gives no sign of life and left nothing in Git."""
     return Crashed(name="lost", message=message)
 
 

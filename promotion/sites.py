@@ -41,7 +41,16 @@ def _site(
     repository: Repository,
     clock: Callable[[], datetime] = utc_now,
 ) -> Site:
-    return Site(application, repository, clock, environ.get("PROMOTION_USER") or git.people[0].email)
+    return Site(application, repository, clock, _who(environ, git))
+
+
+def who(environ: Mapping[str, str]) -> str:
+    """Whoever acts: PROMOTION_USER, else Git's author."""
+    return _who(environ, Git(environ, cache_folder(environ)))
+
+
+def _who(environ: Mapping[str, str], git: Git) -> str:
+    return environ.get("PROMOTION_USER") or git.people[0].email
 
 
 @contextmanager

@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import DeploymentStatus, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import FailedRun
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
@@ -27,7 +28,7 @@ from flows import deployments, pages, runs
 from flows.api import Api
 from flows.promote import promote, propagate
 from flows.rounds import Loop, Prefect, one_round
-from flows.serve import serve
+from flows.serve import Options, serve
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.sites import open_sites
@@ -460,12 +461,70 @@ def test_pauses_of_people_survive_registering_again(tmp_path: Path, client: Sync
     assert {s.slug: s.active for s in hops.schedules} == {"shop-qa": True, "shop-prod": False}
 
 
+def test_two_files_on_one_server(shop: Hosted, tmp_path: Path, client: SyncPrefectClient, caplog: Any) -> None:
+    """The second is refused while the first is served, and may have a name of its own; a file that moved takes over."""
+    other = Hosted.create(tmp_path / "other", "other")
+    made = [deployment.apply() for deployment in deployments.deployments(load(shop.file))]
+    deployments.check_name(load(shop.file), None)
+    deployments.check_name(load(other.file), None)
+    assert f"promote/promote was for {shop.config}, and is for {other.config} from here on" in caplog.text
+    client.request("POST", "/deployments/get_scheduled_flow_runs", json={"deployment_ids": [str(i) for i in made]})
+    wait(lambda: client.read_deployment_by_name("promote/promote").status == DeploymentStatus.READY)
+    with pytest.raises(ConfigError, match=f"promote/promote is served for {shop.config}") as caught:
+        deployments.check_name(load(other.file), None)
+    assert "--name" in (caught.value.hint or "")
+    deployments.check_name(load(shop.file), None)
+    deployments.check_name(load(other.file), "other")
+
+
+def wait(question: Callable[[], bool]) -> None:
+    while not question():  # the test's own timeout ends it
+        time.sleep(0.05)
+
+
+def test_the_loop_does_not_use_another_files_deployments(
+    shop: Hosted, tmp_path: Path, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They count as not served; a pool's have a path of their own to the file, and are used."""
+    other = Hosted.create(tmp_path / "other", "other")
+    for deployment in deployments.deployments(load(other.file)):
+        deployment.apply()
+    shop.commit("dev", {"web": "2\n"})
+    monkeypatch.setattr(runs, "PICKED_UP", timedelta(0))
+    with open_sites(load(shop.file), os.environ) as (site,), Api(30) as api:
+        pooled = Loop(site, Prefect(api, shop.config, in_pool=True), sync=False)
+        rounds(pooled)
+        (run,) = promote_runs(client)
+        assert run.parameters["application"] == "shop"
+        client.set_flow_run_state(run.id, Crashed(), force=True)
+        rounds(Loop(site, Prefect(api, shop.config), sync=False))
+    assert len(promote_runs(client)) == 1
+    assert shop.origin.log("env/qa")[0].trailers["Promotion-Environment"] == "qa"
+
+
+def test_the_loop_starts_what_no_schedule_there_starts(tmp_path: Path, client: SyncPrefectClient) -> None:
+    """A pool's deployment without the file's schedules: the loop has the hop run at each tick, and not before."""
+    shop = Hosted.create(tmp_path / "shop", qa={"schedule": "0 8 * * *"})
+    hops = deployments.deployments(load(shop.file))[0]
+    hops.schedules = []
+    hops.apply()
+    shop.commit("dev", {"web": "2\n"})
+    with open_sites(load(shop.file), os.environ) as (site,), Api(30) as api:
+        loop = Loop(site, Prefect(api, shop.config), sync=False)
+        rounds(loop)
+        assert promote_runs(client) == []
+        loop.ticks.started -= timedelta(days=1)
+        rounds(loop, 2)
+        (run,) = promote_runs(client)
+        assert run.parameters["environment"] == "qa"
+
+
 def test_without_a_server_serve_says_what_to_do(shop: Hosted) -> None:
     """Before anything is started."""
     from prefect.settings import PREFECT_API_URL
 
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigError) as caught:
-        serve(shop.file, every=timedelta(seconds=1), with_server=False, sync=False, environ={})
+        serve(shop.file, Options(timedelta(seconds=1)), environ={})
     assert "--with-server" in (caught.value.hint or "")
 
 

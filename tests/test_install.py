@@ -68,12 +68,12 @@ def test_plain_pip_install_works_in_a_clean_environment(python: Path, tmp_path: 
 
 @pytest.mark.timeout(600)
 def test_the_pins_hold_what_prefect_needs(python: Path) -> None:
-    """With newer ones Prefect's server dies at its start, or no schedule ever fires."""
+    """With newer ones `prefect deploy` fails, the server dies at its start, or no schedule ever fires."""
     code = "from importlib.metadata import version as v; print(*(v(n) for n in ('prefect', 'fastapi', 'sqlalchemy')))"
     versions = [tuple(map(int, text.split(".")[:2])) for text in run(python, "-c", code, env=os.environ).split()]
     prefect, fastapi, sqlalchemy = versions
     assert prefect == (3, 8)
-    assert fastapi < (0, 155)
+    assert fastapi < (0, 151)
     assert sqlalchemy < (2, 1)
 
 

@@ -17,7 +17,7 @@ import typer
 import promotion
 from promotion.cli import act, look, past, people, setup, waiting
 from promotion.cli.context import Call
-from promotion.cli.output import bug, failed, set_up_log
+from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
 from promotion.errors import PromotionError
 
@@ -117,3 +117,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except Exception as exc:
         return bug(exc, as_json=as_json, verbose=verbose)
+    finally:
+        give_back_log()

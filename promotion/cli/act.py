@@ -12,7 +12,7 @@ import typer
 
 from promotion import observe as observation
 from promotion import reconcile, report
-from promotion.cli import render
+from promotion.cli import remote, render
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed, note
 from promotion.cli.progress import Progress
@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 SECOND = timedelta(seconds=1)
 
 Every = Annotated[str | None, typer.Option("--every", metavar="30s", help="Go on, with so long between two rounds.")]
+Remote = Annotated[
+    bool, typer.Option("--remote", help="Not here, but as a run of the Prefect deployment: needs PREFECT_API_URL only.")
+]
 
 
 # --- promote ---------------------------------------------------------------------------------------------------------
@@ -43,15 +46,20 @@ def promote(
         bool, typer.Option("--allow-empty", help="Even if nothing but protected files is left.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    on_prefect: Remote = False,
 ) -> int:
     """One hop now, if all gates pass."""
     call, began = call_of(context), time.monotonic()
     patience = span_of(wait, "--wait")
     if plan is not None and (not 4 <= len(plan) <= 64 or plan.lower().strip("0123456789abcdef")):
         raise ConfigError(f"{plan!r} is no plan: give 4 to 64 hex digits", where="--plan")
+    plan = plan.lower() if plan else None
+    if on_prefect:
+        asked = {"plan": plan, "wait": wait, "allow_empty": allow_empty, "dry_run": dry_run}
+        return remote.promote(call, environment, commit=commit, **asked)
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
-        options = {"chosen": chosen, "plan_id": plan.lower() if plan else None, "allow_empty": allow_empty}
+        options = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty}
         try:
             if patience is None or dry_run:
                 result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
@@ -91,10 +99,15 @@ def run(
     every: Every = None,
     sync: Annotated[bool, typer.Option("--sync", help="Run the embedded sync loops too.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    on_prefect: Remote = False,
 ) -> int:
     """A round, or rounds: observe, verify, and promote into each environment at most once."""
     call = call_of(context)
     between = span_of(every, "--every", SECOND)
+    if on_prefect and between is not None:
+        raise ConfigError("with --remote there is one round; promotion serve repeats them", where="--every")
+    if on_prefect:
+        return remote.run(call, environments or [], sync=sync, dry_run=dry_run)
     with sites_of(call, environments or []) as found, stopping(call) as stop:
         loop = Loop(call, found, sync=sync, dry_run=dry_run, scheduled=between is not None)
         if between is None:

@@ -116,7 +116,14 @@ def set_up_log(*, verbose: bool, quiet: bool) -> None:
     for name in ("promotion", "flows"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
+        logger.propagate = False  # Prefect, once it is loaded, prints what reaches the root too
         logger.setLevel(logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO)
+
+
+def give_back_log() -> None:
+    """After a command in a process that goes on, as that of the tests does."""
+    for name in ("promotion", "flows"):
+        logging.getLogger(name).propagate = True
 
 
 class Repeats:

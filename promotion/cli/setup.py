@@ -17,6 +17,7 @@ from promotion.cli.context import call_of, pipeline_of, sites_of, span_of
 from promotion.cli.draft import draft
 from promotion.cli.look import status_lines
 from promotion.cli.output import answer, is_terminal, note, printed
+from promotion.cli.remote import DEPLOYMENT
 from promotion.errors import ConfigError
 
 DEMO = Path(".demo")
@@ -107,6 +108,13 @@ def serve(
         bool, typer.Option("--with-server", help="Also start a local Prefect server when none is configured.")
     ] = False,
     sync: Annotated[bool, typer.Option("--sync", help="Run the embedded sync loops too.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", envvar=DEPLOYMENT, help="Name the deployments, beside another file's."),
+    ] = None,
+    rounds_only: Annotated[
+        bool, typer.Option("--rounds-only", help="Only the round loop: workers of a pool run the deployments.")
+    ] = False,
 ) -> int:
     """Serves this file's Prefect deployments, and runs the round loop beside them, until Ctrl-C."""
     call = call_of(context)
@@ -117,6 +125,10 @@ def serve(
     if not between:
         raise ConfigError("rounds need some time between them: 1s at least", where="--every")
     note(call, f"serving {call.config}")
-    from flows.serve import serve as keep  # Prefect takes a second to load
+    if rounds_only and with_server:
+        raise ConfigError("a pool's workers need a server that stays: not with --rounds-only", where="--with-server")
+    from flows.serve import Options  # Prefect takes a second to load
+    from flows.serve import serve as keep
 
-    return keep(call.config, every=between, with_server=with_server, sync=sync, environ=call.environ)
+    options = Options(between, sync=sync, with_server=with_server, name=name, rounds_only=rounds_only)
+    return keep(call.config, options, environ=call.environ)

@@ -53,6 +53,8 @@ class Server:
     home: Path
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Settings beyond those."""
 
     @property
     def url(self) -> str:
@@ -66,6 +68,7 @@ class Server:
             "PREFECT_API_URL": f"{self.url}/api",
             "PREFECT_SERVER_UI_API_URL": f"{self.url}/api",
             "PREFECT_CLI_PROMPT": "false",
+            **self.more,
         }
 
     def start(self) -> None:
@@ -94,11 +97,10 @@ class Server:
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
-    def registered(self) -> tuple[str, str]:
-        """Whose the deployment `promote` is, by the file it is for, and when it was registered last."""
-        answer = httpx.get(f"{self.url}/api/deployments/name/promote/promote", timeout=30)
-        found = answer.json() if answer.is_success else {}
-        return found.get("parameters", {}).get("config", ""), found.get("updated", "")
+    def deployment(self, name: str, flow: str = "promote") -> dict[str, Any]:
+        """What is there of this name; nothing before it is registered."""
+        answer = httpx.get(f"{self.url}/api/deployments/name/{flow}/{name}", timeout=30)
+        return dict(answer.json()) if answer.is_success else {}
 
     def runs(self, application: str, environment: str | None = None) -> list[dict[str, Any]]:
         """The runs of one application that were not merely scheduled ahead, newest first."""
@@ -153,26 +155,23 @@ class Serving:
 
 @pytest.fixture
 def serve(server: Server, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
-    """Starts `promotion serve` for a set-up; whatever still runs at the end is killed."""
+    """Starts `promotion serve` for a set-up, by its name; whatever still runs at the end is killed."""
     started: list[Serving] = []
 
     def start(shop: Hosted, *options: str) -> Serving:
-        argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, "serve", "--every", "1s", *options]
+        words = ["serve", "--every", "1s", "--name", shop.name, *options]
+        argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, *words]
         log = tmp_path / f"serve{len(started)}.log"
-        _, before = server.registered()
+        before = server.deployment(shop.name).get("updated")
         with log.open("wb") as file:
             process = subprocess.Popen(
                 argv, env=server.environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
             )
         started.append(Serving(server, shop, process, log))
-        until(lambda: started[-1].said("serving promote/promote") or process.poll() is not None)
+        until(lambda: started[-1].said(f"serving promote/{shop.name}") or process.poll() is not None)
         assert process.poll() is None
 
-        def known() -> bool:  # an earlier test's, or an earlier start's, is there already
-            config, updated = server.registered()
-            return config == shop.config and updated != before
-
-        until(known)
+        until(lambda: server.deployment(shop.name).get("updated", before) != before)  # an earlier start's may be there
         return started[-1]
 
     yield start

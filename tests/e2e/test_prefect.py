@@ -80,7 +80,7 @@ def test_a_refusal_is_a_failed_run_without_a_traceback(server: Server, serve: Se
     shop = Hosted.create(tmp_path / "sick", "sick")
     serve(shop)
     shop.commit("dev", {"health": "sick\n"})
-    deployment = httpx.get(f"{server.url}/api/deployments/name/promote/promote").json()["id"]
+    deployment = server.deployment("sick")["id"]
     question = {"parameters": {"application": "sick", "environment": "qa"}}
     run = server.ask(f"deployments/{deployment}/create_flow_run", **question)["id"]
     until(lambda: server.states("sick").get("sick: qa <- dev " + shop.tip("dev")[:7]) == "Refused")
@@ -144,13 +144,12 @@ def test_a_pause_by_a_person_survives_a_restart(server: Server, serve: Serve, tm
     """Paused in the UI, served again: still paused, and nothing moves until it is resumed."""
     shop = Hosted.create(tmp_path / "paused", "paused")
     serving = serve(shop)
-    by_name = f"{server.url}/api/deployments/name/promote/promote"
-    deployment = httpx.get(by_name).json()["id"]
+    deployment = server.deployment("paused")["id"]
     server.ask(f"deployments/{deployment}/pause_deployment")
     try:
         assert serving.end() == 0
         again = serve(shop)
-        assert httpx.get(by_name).json()["paused"] is True
+        assert server.deployment("paused")["paused"] is True
         shop.commit("dev", {"web": "2\n"})
         until(lambda: again.said("is paused in Prefect"))
         time.sleep(3)
@@ -158,6 +157,22 @@ def test_a_pause_by_a_person_survives_a_restart(server: Server, serve: Serve, tm
     finally:
         server.ask(f"deployments/{deployment}/resume_deployment")
     until(lambda: promotions(shop, "qa"))
+
+
+def test_what_the_server_lost_is_registered_again(server: Server, serve: Serve, tmp_path: Path) -> None:
+    """As after the loss of its database: without anybody doing anything, hops are runs there again."""
+    shop = Hosted.create(tmp_path / "lost", "lost")
+    serving = serve(shop)
+    until(lambda: server.artifacts("board-lost"))
+    before = server.deployment("lost")["id"]
+    time.sleep(6)  # the runner knows by then what it registered
+    for flow in ("promote", "propagate"):
+        httpx.delete(f"{server.url}/api/deployments/{server.deployment('lost', flow)['id']}").raise_for_status()
+    until(lambda: server.deployment("lost").get("id", before) != before)
+    assert serving.said("Prefect has lost promote/lost, propagate/lost: registering again")
+    commit = shop.commit("dev", {"web": "2\n"})
+    until(lambda: promotions(shop, "prod"), 90)
+    until(lambda: server.states("lost").get(f"lost: qa <- dev {commit[:7]}") == f"promoted {shop.tip('qa')[:7]}")
 
 
 def test_a_server_of_its_own(tmp_path: Path) -> None:
