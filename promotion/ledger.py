@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from hashlib import sha1
 from typing import Any
 
 from promotion.errors import RefusedError
 from promotion.events import Event, fold
 from promotion.model import Commit, Entry
 from promotion.repository import Repository
+from promotion.repository.formats import format_tree
 from promotion.repository.objects import EMPTY_TREE
 from promotion.state import State, from_json, to_json
 
@@ -53,6 +55,17 @@ def events(repository: Repository, tip: str | None) -> Iterator[tuple[Commit, Ev
     if tip is not None:
         for commit in repository.history.line(tip):
             yield commit, event_of(commit)
+
+
+def tree_of(state: State) -> str:
+    """The tree that a record has when its state is this one, without reading or writing anything."""
+    blob = _hashed("blob", _dump(to_json(state)))
+    return _hashed("tree", format_tree({STATE: Entry(0o100644, blob)}))
+
+
+def _hashed(kind: str, data: bytes) -> str:
+    """The id of a Git object."""
+    return sha1(b"%s %d\0%s" % (kind.encode("ascii"), len(data), data), usedforsecurity=False).hexdigest()
 
 
 def event_of(commit: Commit) -> Event:

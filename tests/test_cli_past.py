@@ -245,3 +245,12 @@ def test_where_of_an_ambiguous_prefix_names_both(shop: Shop) -> None:
     assert answer.status == 2
     assert commit[:12] in answer.err
     assert other[:12] in answer.err
+
+
+def test_audit_survives_a_deleted_branch(shop: Shop) -> None:
+    """Exit status 4, a finding for it, and the number of events."""
+    shop.origin.set("env/qa", None)
+    said = shop("--json", "audit")
+    assert said.status == 4
+    assert [f["environment"] for f in said.json["findings"]] == ["qa"]
+    assert said.json["applications"][0]["events"] == len(shop.events())

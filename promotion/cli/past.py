@@ -161,9 +161,9 @@ def audit(context: typer.Context) -> int:
     call = call_of(context)
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any]:
-        world = observe.survey(site, any_configuration=True)
+        world = observe.survey(site, any_configuration=True, partly=True)
         findings = report.audit(site, world)
-        count = sum(1 for _ in site.repository.first_parents(world.ledger)) if world.ledger else 0
+        count = len(site.repository.history.ids(world.ledger)) if world.ledger else 0
         return {"application": site.application.name, "events": count, "findings": findings}
 
     with sites_of(call) as found:

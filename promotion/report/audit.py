@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +18,13 @@ from promotion.observe import Site, World
 from promotion.plan import View
 from promotion.state import State
 
+AHEAD = 500
+"""How many records are read at once."""
+NAMED = ("commit", "source", "base", "target")
+"""The keys of a promotion's record that name commits."""
+ASKED = 20
+"""How many commits the remote is asked for in vain before the rest is taken for gone, too."""
+
 Finding = dict[str, Any]
 """`application`, `record` (the ledger's commit, or None), `environment` and `problem`."""
 
@@ -26,33 +35,67 @@ class _Replay:
 
     site: Site
     state: State
-    branches: dict[str, dict[str, Commit]]
-    """Environment -> the first-parent commits of its branch."""
+    branches: Mapping[str, frozenset[str]]
+    """Environment -> the first-parent commits of its branch; none of an environment without one."""
     promoted: dict[str, str] = field(default_factory=dict)
     """Plan id -> the commit that it became."""
     commits: set[str] = field(default_factory=set)
     """Every M that an event tells of."""
+    made: dict[str, Commit] = field(default_factory=dict)
+    """What the records that are judged now name, as far as the clone has it."""
+
+    def read(self, records: Sequence[Commit]) -> None:
+        objects, named = self.site.repository.objects, _named(records)
+        lost = set(objects.missing(named))
+        self.made = {made.oid: made for made in objects.commits([oid for oid in named if oid not in lost])}
 
 
 def audit(site: Site, world: World) -> list[Finding]:
     """Everything that does not hold, oldest first; nothing found means that it all holds.
 
-    Commits that people made on a branch are no violation.
+    Commits that people made on a branch are no violation. An environment whose branch is not there is said once, at the end.
     """
-    app, repository = site.application, site.repository
-    records = list(repository.first_parents(world.ledger))[::-1] if world.ledger else []
-    branches = {e.name: {c.oid: c for c in repository.first_parents(world.tip(e))} for e in app.environments}
-    replay = _Replay(site, State(app.name), branches)
+    app, history = site.application, site.repository.history
+    records = history.ids(world.ledger)[::-1] if world.ledger else []
+    tips = {e.name: tip for e in app.environments if (tip := world.snapshot[e.ref])}
+    replay = _Replay(site, State(app.name), {name: frozenset(history.ids(tip)) for name, tip in tips.items()})
+    _bring_back(site, world)
     findings: list[Finding] = []
-    for record in records:
-        environment, problems = _replayed(replay, record)
-        findings += [_finding(site, problem, record.oid, environment) for problem in problems]
-    for name, commits in branches.items():
-        for commit in reversed(commits.values()):
+    for start in range(0, len(records), AHEAD):
+        read = site.repository.objects.commits(records[start : start + AHEAD])
+        replay.read(read)
+        for record in read:
+            environment, problems = _replayed(replay, record)
+            findings += [_finding(site, problem, record.oid, environment) for problem in problems]
+    for name, tip in tips.items():
+        for commit in reversed(history.saying(tip, "Promotion-Plan: ")):
             if is_ours(commit, app.name, name) and commit.oid not in replay.commits:
                 problem = f"{short(commit.oid)} says that it is a promotion, and no record tells of it"
                 findings.append(_finding(site, problem, None, name))
-    return findings
+    return findings + [_finding(site, said, None, name) for name, said in world.missing.items()]
+
+
+def _bring_back(site: Site, world: World) -> None:
+    """Asks the remote for what records name and no branch has any more, newest first: older ones mostly come along."""
+    objects, history = site.repository.objects, site.repository.history
+    words = [f'"event":"{kind}"' for kind in JUDGED]
+    records = history.saying(world.ledger, *words) if world.ledger else []
+    failures = 0
+    for oid in objects.missing(_named(records)):
+        failures += not site.repository.find(oid)
+        if failures == ASKED:
+            return  # a remote that has not these has not the others
+
+
+def _named(records: Iterable[Commit]) -> list[str]:
+    """The commits that promotions and absorptions name."""
+    named: dict[str, None] = {}
+    for record in records:
+        with contextlib.suppress(RefusedError):  # the replay says what is wrong with it
+            event = ledger.event_of(record)
+            values = [str(event.data.get(key)) for key in NAMED] if event.event in JUDGED else []
+            named |= dict.fromkeys(oid for oid in values if re.fullmatch("[0-9a-f]{40}", oid))
+    return list(named)
 
 
 def _finding(site: Site, problem: str, record: str | None, environment: str | None) -> Finding:
@@ -78,6 +121,8 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
         replay.state = fold(replay.state, event)
     except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as exc:
         problems.append(f"record is not readable: {exc}")
+    if ledger.tree_of(replay.state) == record.tree:
+        return environment, problems
     try:
         recorded = ledger.read(replay.site.repository, replay.state.application, record.oid)
     except PromotionError as exc:
@@ -101,10 +146,10 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     yield from _source(replay, event)
     if any(hold.commit == source for hold in replay.state.of(name).holds):
         yield f"{short(source)} was held for {name} when it was promoted there"
-    if not replay.site.repository.find(commit):
+    if commit not in replay.made:
         yield f"{short(commit)} is not in the repository any more"
         return
-    made = replay.site.repository.objects.commit(commit)
+    made = replay.made[commit]
     yield from _shape(replay, event, made)
     lost = list(_lost(replay, name, commit))
     yield from lost
@@ -116,11 +161,11 @@ def _absorption(replay: _Replay, event: Event) -> Iterator[str]:
     """What does not hold about one change that the target is said to have had already."""
     target, name = event.data["target"], event.environment or ""
     yield from _source(replay, event)
-    if not replay.site.repository.find(target):
+    if target not in replay.made:
         yield f"{short(target)} is not in the repository any more"
         return
     yield from _lost(replay, name, target)
-    if replay.site.repository.find(event.data["source"]):
+    if event.data["source"] in replay.made:
         yield from _content(replay, event, target)
     else:
         yield f"{short(event.data['source'])} is not in the repository any more"
@@ -131,7 +176,7 @@ JUDGED: Mapping[str, Callable[[_Replay, Event], Iterator[str]]] = {"promoted": _
 
 
 def _lost(replay: _Replay, name: str, commit: str) -> Iterator[str]:
-    if name in replay.branches and commit not in replay.branches[name]:
+    if commit not in replay.branches.get(name, {commit}):
         yield f"{short(commit)} is not on the branch of {name}: was it rewound?"
 
 
@@ -174,11 +219,17 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
 
 def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     """S9 and S10: every path of M, or of the tip that had it all already, is what the entry table says, recomputed under the configuration then in force."""
-    site, data, view = replay.site, event.data, _view(replay, event)
-    if not site.repository.find(data["base"]):
-        yield f"the base {short(data['base'])} is not in the repository any more"
+    data, view = event.data, _view(replay, event)
+    gone = [f"the {key} {short(data[key])}" for key in ("base", "source") if data[key] not in replay.made]
+    if gone:
+        yield f"{' and '.join(gone)} is not in the repository any more"
         return
-    wrong = answers.unexplained(site, view, data["source"], site.repository.objects.commit(commit).tree)
+    base, target, source, made = (
+        replay.made[oid].tree for oid in (data["base"], data["target"], data["source"], commit)
+    )
+    if (target, made) == (base, source) and not view.environment.protect and not view.application.paths:
+        return  # nothing was kept and nothing merged: all of it is what was tested
+    wrong = answers.unexplained(replay.site, view, data["source"], made)
     if wrong:
         paths = ", ".join(shown(path) for path in wrong[:5])
         yield f"{short(commit)} is not what the entry table says at {paths}"

@@ -44,6 +44,10 @@ class History:
                 return
             last = commits[-1].parents[0]
 
+    def ids(self, tip: str) -> list[str]:
+        """The ids of a branch's commits, newest first, following first parents only."""
+        return self._rev_list("--first-parent", tip)
+
     def saying(self, tip: str, *words: str) -> list[Commit]:
         """The commits of a branch, newest first, whose message has any of these words."""
         found = self._rev_list("--first-parent", "--fixed-strings", *(f"--grep={word}" for word in words), tip)

@@ -37,6 +37,13 @@ class Objects:
     def has(self, oid: str) -> bool:
         return self._store.has(oid)
 
+    def missing(self, oids: Sequence[str]) -> list[str]:
+        """Those of many that are no commits in the clone."""
+        try:
+            return self._store.missing(oids, "commit")
+        except MissingError as exc:
+            raise self._lacks(f"object {str(exc)[:12]}") from exc
+
     def commit(self, oid: str) -> Commit:
         found = self._commits.get(oid)
         if found is None:

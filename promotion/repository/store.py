@@ -112,6 +112,22 @@ class Store:
             return False
         return True
 
+    def missing(self, oids: Sequence[str], kind: str) -> list[str]:
+        """Those of many that are not there as objects of this kind, in their order."""
+        found: list[str] = []
+        for start in range(0, len(oids), AHEAD):
+            asked = oids[start : start + AHEAD]
+            deadline = self._ask("info", asked)
+            for oid in asked:
+                try:
+                    there = self._header(oid, deadline)[0] == kind
+                except MissingError:
+                    if self._process is None:  # it ended: nothing more will be answered
+                        raise
+                    there = False
+                found += [] if there else [oid]
+        return found
+
     def write(self, kind: str, data: bytes) -> str:
         """Stores one object; returns its id. Raises TemporaryError when the disk is full."""
         with on_disk(self._path):
