@@ -20,18 +20,21 @@ environments:
 """
 
 
+PROMOTION = str(Path(sys.executable).with_name("promotion"))
+
+
 def measure(folder: Path, rounds: int) -> dict[str, float]:
     """Median seconds of `python -c pass`, `promotion status` and `promotion plan prod`, warm, three environments."""
     origin = repository(folder / "shop.git", 200)
     subprocess.run(["git", "branch", "env/prod", "env/qa"], cwd=origin, check=True, env=PLAIN)
     (folder / "environments.yaml").write_text(FILE.format(repository=origin))
-    promotion = [str(Path(sys.executable).with_name("promotion")), "-c", str(folder / "environments.yaml")]
+    promotion = [PROMOTION, "-c", str(folder / "environments.yaml")]
     environ = {**PLAIN, "HOME": str(folder), "PROMOTION_CACHE": str(folder / "cache")}
     for number in range(4):
         subprocess.run([*promotion, "-q", "run", "--sync"], check=True, env=environ, stdout=subprocess.DEVNULL)
         change(origin, number)
     return {
-        name: median(_whole(words, environ) for _ in range(rounds))
+        name: median(whole(words, environ) for _ in range(rounds))
         for name, words in {
             "python": [sys.executable, "-c", "pass"],
             "status": [*promotion, "status"],
@@ -40,7 +43,8 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     }
 
 
-def _whole(words: list[str], environ: dict[str, str]) -> float:
+def whole(words: list[str], environ: dict[str, str]) -> float:
+    """Seconds of a process that prints for nobody."""
     began = time.perf_counter()
     subprocess.run(words, env=environ, stdout=subprocess.DEVNULL, check=False)
     return time.perf_counter() - began

@@ -89,7 +89,7 @@ def _run(script: str, *args: Path) -> None:
     subprocess.run(["sh", "-c", script, "sh", *map(str, args)], env=PLAIN, check=True)
 
 
-def _git(where: Path, *args: str, stdin: bytes = b"") -> str:
+def git(where: Path, *args: str, stdin: bytes = b"") -> str:
     done = subprocess.run(["git", *args], cwd=where, env=PLAIN, check=True, input=stdin, capture_output=True)
     return done.stdout.decode().strip()
 
@@ -97,15 +97,15 @@ def _git(where: Path, *args: str, stdin: bytes = b"") -> str:
 def repository(path: Path, files: int) -> Path:
     """A bare repository with branches env/dev and env/qa on one commit of so many files, a hundred a folder."""
     path.mkdir(parents=True)
-    _git(path, "init", "-q", "--bare", "-b", "main")
-    _git(path, "config", "gc.auto", "0")
+    git(path, "init", "-q", "--bare", "-b", "main")
+    git(path, "config", "gc.auto", "0")
     lines = [b"commit refs/heads/env/dev\ncommitter b <b@example.com> 1767225600 +0000\ndata 5\nstart\n"]
     for number in range(files):
         content = b"replicas: %d\n" % number
         name = b"apps/%03d/%02d/%d.yaml" % (number // 10_000, number // 100 % 100, number)
         lines.append(b"M 100644 inline %s\ndata %d\n%s\n" % (name, len(content), content))
-    _git(path, "fast-import", "--quiet", stdin=b"".join(lines))
-    _git(path, "branch", "env/qa", "env/dev")
+    git(path, "fast-import", "--quiet", stdin=b"".join(lines))
+    git(path, "branch", "env/qa", "env/dev")
     return path
 
 
@@ -117,7 +117,7 @@ def change(path: Path, number: int) -> str:
         % (1767225601 + number)
         + b"M 100644 inline apps/000/00/0.yaml\ndata %d\n%s\nget-mark :1\ndone\n" % (len(content), content)
     )
-    return _git(path, "fast-import", "--quiet", "--done", stdin=text)
+    return git(path, "fast-import", "--quiet", "--done", stdin=text)
 
 
 def _raw_clone(folder: Path, raw: Path) -> Path:

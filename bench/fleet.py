@@ -1,0 +1,137 @@
+"""An idle round over a fleet: many applications with a repository each, against as many raw `git ls-remote` side by side."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from statistics import median
+
+from bench.hop import PLAIN, git, repository
+from bench.rounds import started
+from bench.table import Row, note
+from promotion.cli.rounds import SIDE_BY_SIDE
+
+NAMES = ("dev", "qa", "prod")
+
+FILE = """\
+version: 1
+environments:
+  - {{name: dev, branch: env/dev, engine: &place {{type: directory, path: "run/{{application}}/{{environment}}"}}, health: {health}}}
+  - {{name: qa, from: dev, branch: env/qa, engine: *place, health: {health}}}
+  - {{name: prod, from: qa, branch: env/prod, engine: *place, health: {health}}}
+applications:
+"""
+
+RAW = """
+cd "$1"
+xargs -P "$2" -I NAME git ls-remote "$1/NAME.git" \
+  refs/heads/env/dev refs/heads/env/qa refs/heads/env/prod refs/heads/promotion/NAME < names > /dev/null
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Median seconds of an idle round without and with health checks, and of the raw commands; memory at most, MB."""
+
+    ours: float
+    asking: float
+    raw: float
+    memory: float
+    children: float
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    applications = 100 if quick else 1_000
+    with tempfile.TemporaryDirectory() as folder:
+        one = measure(Path(folder), applications, 3 if quick else 5)
+    ratio = one.ours / one.raw
+    note(
+        f"{applications} applications: an idle round {one.ours:.2f} s, with an http check for each environment"
+        f" {one.asking:.2f} s; raw ls-remote {one.raw:.2f} s; {one.memory:.0f} MB, a child at most {one.children:.0f} MB"
+    )
+    what = f"an idle round over {applications:,} applications x {len(NAMES)} environments"
+    yield Row(f"{what}, against as many raw `git ls-remote`", f"{ratio:.2f} x", "<= 2 x", ratio <= 2)
+    yield Row(f"{what}: memory", f"{one.memory:.0f} MB", "<= 150 MB", one.memory <= 150)
+
+
+def measure(folder: Path, applications: int, rounds: int) -> Fleet:
+    """Both ways, and rounds with checks and without, take turns, so that what else the machine does hits all of them."""
+    names = [f"a{number:04d}" for number in range(applications)]
+    _repositories(folder, names)
+    times: dict[str, list[float]] = {"ours": [], "asking": [], "raw": []}
+    with service() as url:
+        quiet, asking = (
+            _file(folder, "quiet", names, "none"),
+            _file(folder, "asking", names, f'[{{type: http, url: "{url}"}}]'),
+        )
+        with started(quiet, _environ(folder, "quiet")) as one, started(asking, _environ(folder, "asking")) as other:
+            for door in (one, other):
+                for _ in range(2):
+                    told = door.once()
+                    note(f"{applications} applications, the first rounds: {told.seconds:.1f} s")
+            for _ in range(rounds):
+                times["raw"].append(_raw(folder))
+                times["ours"].append(one.once().seconds)
+                told = other.once()
+                times["asking"].append(told.seconds)
+    return Fleet(**{name: median(found) for name, found in times.items()}, memory=told.memory, children=told.children)
+
+
+def _repositories(folder: Path, names: list[str]) -> None:
+    """Copies of one small repository, with what a sync loop would have deployed already."""
+    template = repository(folder / "template.git", 20)
+    git(template, "branch", "env/prod", "env/dev")
+    tip = git(template, "rev-parse", "env/dev")
+    shutil.rmtree(template / "hooks", ignore_errors=True)
+    for name in names:
+        shutil.copytree(template, folder / f"{name}.git")
+        for environment in NAMES:
+            place = folder / "run" / name / environment
+            (place / "releases" / tip).mkdir(parents=True)
+            (place / "current").symlink_to(Path("releases") / tip)
+    (folder / "names").write_text("".join(f"{name}\n" for name in names))
+
+
+def _file(folder: Path, kind: str, names: list[str], health: str) -> Path:
+    path = folder / f"{kind}.yaml"
+    lines = [f"  - {{name: {name}, repository: {name}.git, ledger: {kind}/{name}}}\n" for name in names]
+    path.write_text(FILE.format(health=health) + "".join(lines))
+    return path
+
+
+def _environ(folder: Path, kind: str) -> dict[str, str]:
+    return {**PLAIN, "HOME": str(folder), "PROMOTION_CACHE": str(folder / f"cache-{kind}")}
+
+
+def _raw(folder: Path) -> float:
+    began = time.perf_counter()
+    subprocess.run(["sh", "-c", RAW, "sh", str(folder), str(SIDE_BY_SIDE)], env=PLAIN, check=True)
+    return time.perf_counter() - began
+
+
+class _Healthy(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """A service that is always healthy."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Healthy)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,101 @@
+"""A process that has rounds when it is told to, as `promotion run --every` has them by the clock: its time, its memory.
+
+    python -m bench.rounds environments.yaml        a line on stdin is a round; its answer is one JSON object on stdout
+
+Here is also the other side, which starts and asks it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from promotion.cli.context import Call, sites_of
+from promotion.cli.rounds import Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One round: its seconds, the process's memory so far at most (RSS, MB; it and the largest child), its hops."""
+
+    seconds: float
+    memory: float
+    children: float
+    hops: int
+    errors: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """A process that has rounds."""
+
+    process: subprocess.Popen[str]
+
+    def once(self) -> Told:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        told = Told(**json.loads(self.process.stdout.readline()))
+        if told.errors:
+            raise SystemExit(f"the round that is measured failed: {told.errors[0]}")
+        return told
+
+
+@contextmanager
+def started(config: Path, environ: Mapping[str, str]) -> Iterator[Rounds]:
+    words = [sys.executable, "-m", "bench.rounds", str(config)]
+    with subprocess.Popen(words, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        try:
+            yield Rounds(process)
+        finally:
+            process.stdin.close()
+
+
+def main() -> None:
+    call = Call(Path(sys.argv[1]), None, json=True, quiet=True, verbose=False, environ=os.environ)
+    with sites_of(call) as found:
+        loop = Loop(call, found, sync=False, dry_run=False, scheduled=True)
+        for _ in sys.stdin:
+            print(json.dumps(_round(loop)), flush=True)
+
+
+def _round(loop: Loop) -> dict[str, Any]:
+    said = io.StringIO()
+    began = time.perf_counter()
+    with redirect_stdout(said):
+        loop.once()
+    seconds, answer = time.perf_counter() - began, json.loads(said.getvalue())
+    return {
+        "seconds": seconds,
+        "memory": _memory("self"),
+        "children": _children(),
+        "hops": len(answer["hops"]),
+        "errors": [error["message"] for error in answer["errors"]],
+    }
+
+
+def _memory(process: str) -> float:
+    """The most that a process ever had in memory, MB."""
+    lines = (Path("/proc") / process / "status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def _children() -> float:
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
