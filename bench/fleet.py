@@ -39,13 +39,12 @@ xargs -P "$2" -I NAME git ls-remote "$1/NAME.git" \
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Median seconds of an idle round without and with health checks, and of the raw commands; memory at most, MB."""
+    """Median seconds of an idle round without and with health checks, and of the raw commands; the loop's memory (RSS) at most, MB."""
 
     ours: float
     asking: float
     raw: float
     memory: float
-    children: float
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -55,7 +54,7 @@ def rows(quick: bool) -> Iterator[Row]:
     ratio = one.ours / one.raw
     note(
         f"{applications} applications: an idle round {one.ours:.2f} s, with an http check for each environment"
-        f" {one.asking:.2f} s; raw ls-remote {one.raw:.2f} s; {one.memory:.0f} MB, a child at most {one.children:.0f} MB"
+        f" {one.asking:.2f} s; raw ls-remote {one.raw:.2f} s; {one.memory:.0f} MB"
     )
     what = f"an idle round over {applications:,} applications x {len(NAMES)} environments"
     yield Row(f"{what}, against as many raw `git ls-remote`", f"{ratio:.2f} x", "<= 2 x", ratio <= 2)
@@ -82,7 +81,7 @@ def measure(folder: Path, applications: int, rounds: int) -> Fleet:
                 times["ours"].append(one.once().seconds)
                 told = other.once()
                 times["asking"].append(told.seconds)
-    return Fleet(**{name: median(found) for name, found in times.items()}, memory=told.memory, children=told.children)
+    return Fleet(**{name: median(found) for name, found in times.items()}, memory=told.memory)
 
 
 def _repositories(folder: Path, names: list[str]) -> None:

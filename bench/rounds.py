@@ -25,11 +25,13 @@ from promotion.cli.rounds import Loop
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One round: its seconds, the process's memory so far at most (RSS, MB; it and the largest child), its hops."""
+    """One round: its seconds, the process's own memory so far at most (RSS, MB), its hops.
+
+    Not its children's: that is at most SIDE_BY_SIDE times a `git ls-remote`.
+    """
 
     seconds: float
     memory: float
-    children: float
     hops: int
     errors: list[str]
 
@@ -78,23 +80,15 @@ def _round(loop: Loop) -> dict[str, Any]:
     seconds, answer = time.perf_counter() - began, json.loads(said.getvalue())
     return {
         "seconds": seconds,
-        "memory": _memory("self"),
-        "children": _children(),
+        "memory": _memory(),
         "hops": len(answer["hops"]),
         "errors": [error["message"] for error in answer["errors"]],
     }
 
 
-def _memory(process: str) -> float:
-    """The most that a process ever had in memory, MB."""
-    lines = (Path("/proc") / process / "status").read_text().splitlines()
+def _memory() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
-def _children() -> float:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

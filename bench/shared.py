@@ -206,9 +206,8 @@ def _deployed(folder: Path, names: list[str], environments: tuple[str, ...], tip
 
 
 def _file(folder: Path, names: list[str], url: str) -> Path:
-    common = (
-        'engine: {type: directory, path: "run/{application}/{environment}"}, health: [{type: http, url: "%s"}]' % url
-    )
+    place = 'engine: {type: directory, path: "run/{application}/{environment}"}'
+    common = f'{place}, health: [{{type: http, url: "{url}"}}]'
     lines = ["version: 1", "environments:", f"  - {{name: dev, branch: env/dev, {common}}}"]
     lines += [f"  - {{name: qa, from: dev, branch: env/qa, {common}}}"]
     for name in STAGES:  # by hand: what is measured ends in qa
