@@ -99,6 +99,7 @@ def look(
         arrived=chosen is not None and repository.is_ancestor(chosen, base),
         by_hand=by_hand,
         allow_empty=allow_empty,
+        frozen=world.state.frozen,
         strayed=not chain.commits and not chain.reached and _strayed(site, source_tip, base),
     )
 

@@ -1,13 +1,13 @@
-"""How windows, days and time zones are written; pure, and must not know what a gate or a file is.
+"""How windows, days, time zones and instants are written; pure, and must not know what a gate or a file is.
 
-Each function raises ValueError, in one line with what is allowed, on a text that is none.
+Each function that reads raises ValueError, in one line with what is allowed, on a text that is none.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -68,3 +68,13 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError) as unknown:  # all three occur, by what the name looks like
         raise ValueError(f"no time zone `{name}` in the IANA database: write UTC or Europe/Berlin") from unknown
+
+
+def told(at: datetime, now: datetime) -> str:
+    """An instant for people: with seconds when near, with its weekday or date when not today."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    if abs(at - now) < timedelta(minutes=2):
+        return f"{at:%H:%M:%S} UTC"
+    if at.date() == now.date():
+        return f"{at:%H:%M} UTC"
+    return f"{DAYS[at.weekday()]} {at:%H:%M} UTC" if abs(at - now) < timedelta(days=6) else f"{at:%Y-%m-%d %H:%M} UTC"

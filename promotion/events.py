@@ -18,6 +18,7 @@ from promotion.model import Health, VerificationWord, duration, instant, iso, sh
 from promotion.state import (
     EnvironmentState,
     Fact,
+    Freeze,
     Hold,
     Observed,
     Release,
@@ -41,6 +42,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "timed-out": ("commit", "reasons"),
     "held": ("commit", "entries", "reason"),
     "lifted": ("commit",),
+    "frozen": ("reason", "until", "strict"),  # of one environment, or of everything
+    "thawed": (),
     "reverted": ("revision", "paths", "reverted_at"),
 }
 """Kind -> the keys it must have beside the common ones."""
@@ -106,6 +109,8 @@ def fold(state: State, event: Event) -> State:
         for name in event.data["environments"]:
             state = state.with_environment(name, _still(state.of(name), event.at, _heartbeat(state)))
         return state
+    if event.event in ("frozen", "thawed") and event.environment is None:
+        return replace(state, frozen=_freeze(event))
     if event.environment is None or event.event not in _FOLDS:
         raise RefusedError(f"a ledger record {event.event!r} is not known to this version")
     before = state.of(event.environment)
@@ -201,6 +206,18 @@ def _lifted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState
     return replace(e, holds=tuple(h for h in e.holds if h.commit != event.data["commit"]))
 
 
+def _frozen(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    return replace(e, frozen=_freeze(event))
+
+
+def _freeze(event: Event) -> Freeze | None:
+    """What a frozen event makes; a thawed one ends it."""
+    if event.event == "thawed":
+        return None
+    d = event.data
+    return Freeze(d["reason"], event.by, event.at, instant(d["until"]) if d["until"] else None, d["strict"])
+
+
 def _reverted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     return replace(e, reverted_at=instant(event.data["reverted_at"]))
 
@@ -215,6 +232,8 @@ _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentS
     "timed-out": _judged,
     "held": _held,
     "lifted": _lifted,
+    "frozen": _frozen,
+    "thawed": _frozen,
     "reverted": _reverted,
 }
 

@@ -13,8 +13,9 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from promotion.calendar import told
 from promotion.model import Application, Commit, Environment, Health, PlanWord, Verdict, short, shown, span
-from promotion.state import EnvironmentState, Fact
+from promotion.state import EnvironmentState, Fact, Freeze
 
 DEPTH = 200
 """How many commits of a source branch are looked at, from its tip."""
@@ -48,6 +49,8 @@ class View:
     """Whether a person asked for this hop: `auto: false` waits for that."""
     allow_empty: bool = False
     """Whether nothing but protected files may be left."""
+    frozen: Freeze | None = None
+    """What holds for everything in the application."""
     strayed: bool = False
     """Whether the source's history left B behind: it neither descends from B nor leads to it."""
 
@@ -277,9 +280,19 @@ def _always(view: View, commit: str) -> tuple[Verdict, ...]:
     if pending is not None and pending.state == "pending" and view.now < pending.until:
         reason = f"{short(pending.commit)} is being verified in {target.name}"
         verdicts.append(Verdict("verification", "wait", reason, pending.until))
+    for frozen in (view.frozen, state.frozen):
+        if frozen is not None and frozen.holds(view.now):
+            verdicts.append(_frozen(view, frozen))
     if any(hold.commit == commit for hold in state.holds):
         verdicts.append(Verdict("hold", "block", f"held for {target.name}: {_hold_reason(state, commit)}"))
     return tuple(verdicts)
+
+
+def _frozen(view: View, frozen: Freeze) -> Verdict:
+    last = f" until {told(frozen.until, view.now)}" if frozen.until else ""
+    what = "everything is frozen" if frozen is view.frozen else "frozen"
+    reason = f'{what} by {frozen.by} since {told(frozen.at, view.now)}{last}: "{frozen.reason}"'
+    return Verdict("freeze", "block", reason, frozen.until)
 
 
 def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:

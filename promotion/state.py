@@ -10,8 +10,8 @@ from typing import Any
 from promotion.errors import RefusedError
 from promotion.model import Entry, Health, VerificationWord, instant, iso
 
-FORMAT = 1
-"""Of state.json and of the events. A newer one is refused."""
+FORMAT = 2
+"""Of state.json and of the events. A newer one is refused; the first knew no freezes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,20 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """Nothing is accepted until it is thawed, or until its own end; a strict one holds for rollbacks too."""
+
+    reason: str
+    by: str
+    at: datetime
+    until: datetime | None = None
+    strict: bool = False
+
+    def holds(self, now: datetime) -> bool:
+        return self.until is None or now < self.until
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentState:
     """All that the ledger knows of one environment."""
 
@@ -92,6 +106,7 @@ class EnvironmentState:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     verification: Verification | None = None
     holds: tuple[Hold, ...] = ()
+    frozen: Freeze | None = None
     reverted_at: datetime | None = None
     """When the last hand-made change that was recorded was put back."""
 
@@ -113,6 +128,8 @@ class State:
     in_force: Mapping[str, Any] | None = None
     """The configuration in force, as a `configured` event recorded it."""
     environments: Mapping[str, EnvironmentState] = field(default_factory=dict)
+    frozen: Freeze | None = None
+    """Of everything in the application."""
 
     def of(self, environment: str) -> EnvironmentState:
         return self.environments.get(environment) or EnvironmentState()
@@ -144,6 +161,7 @@ def to_json(state: State) -> dict[str, Any]:
         "format": FORMAT,
         "application": state.application,
         "in_force": state.in_force,
+        "frozen": _freeze_to_json(state.frozen),
         "environments": {name: _environment_to_json(e) for name, e in sorted(state.environments.items())},
     }
 
@@ -154,7 +172,7 @@ def from_json(data: Mapping[str, Any]) -> State:
         if data["format"] > FORMAT:
             raise RefusedError(f"the ledger has format {data['format']}, this version reads {FORMAT}: update Promotion")
         environments = {name: _environment_from_json(e) for name, e in data["environments"].items()}
-        return State(data["application"], data["in_force"], environments)
+        return State(data["application"], data["in_force"], environments, _freeze(data.get("frozen")))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
         raise RefusedError(f"the ledger's state is not readable ({type(exc).__name__}: {exc})") from exc
 
@@ -174,6 +192,7 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
     if v := e.verification:
         data["verification"] = {"commit": v.commit, "until": iso(v.until), "state": v.state}
         data["verification"] |= {"degraded_since": _iso(v.degraded_since), "acted": v.acted}
+    data["frozen"] = _freeze_to_json(e.frozen)
     data["holds"] = [
         {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
         for h in e.holds
@@ -206,8 +225,22 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
             Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]))
             for h in data["holds"]
         ),
+        frozen=_freeze(data.get("frozen")),
         reverted_at=_instant(data["reverted_at"]),
     )
+
+
+def _freeze_to_json(frozen: Freeze | None) -> dict[str, Any] | None:
+    if frozen is None:
+        return None
+    said = {"reason": frozen.reason, "by": frozen.by, "at": iso(frozen.at)}
+    return {**said, "until": _iso(frozen.until), "strict": frozen.strict}
+
+
+def _freeze(data: Mapping[str, Any] | None) -> Freeze | None:
+    if data is None:
+        return None
+    return Freeze(data["reason"], data["by"], instant(data["at"]), _instant(data["until"]), data["strict"])
 
 
 def _observed(data: Mapping[str, Any]) -> Observed:

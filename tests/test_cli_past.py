@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from promotion import ledger, observe
-from promotion.cli.past import _midnight
+from promotion.cli.times import _midnight
 from promotion.config import load
 from promotion.events import Event
 from promotion.repository import Update

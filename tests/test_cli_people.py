@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,73 @@ def test_lift_of_what_is_not_held_says_what_is(shop: Shop) -> None:
     shop("hold", "qa", shop.tip("dev"), "--reason", "x")
     assert shop.tip("dev")[:7] in shop("lift", "qa", "0000000").err
     assert "hex digits" in shop("lift", "qa", "").err
+
+
+def frozen(shop: Shop, environment: str) -> dict[str, Any] | None:
+    """What `status --json` says of a freeze."""
+    (row,) = shop("--json", "status", environment).json["applications"][0]["environments"]
+    return row["frozen"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("names", [("qa",), ("qa", "prod"), ()])
+def test_freeze_and_what_undoes_it(shop: Shop, names: tuple[str, ...]) -> None:
+    """Frozen: refused, with who and why, and what ends it; thawed: it lands."""
+    said = shop("freeze", *names, "--reason", "quarter end")
+    assert said.status == 0
+    refused = shop("promote", "qa")
+    assert refused.status == 4
+    assert '"quarter end"' in refused.out
+    assert f"  next    promotion thaw{' qa' if names else ''}" in refused.out.splitlines()
+    there = frozen(shop, "qa")
+    assert there is not None
+    assert (there["reason"], there["until"], there["strict"], there["everything"]) == (
+        "quarter end",
+        None,
+        False,
+        not names,
+    )
+    assert "promotion thaw" in shop("status").out
+    assert undo(shop, said).status == 0
+    assert frozen(shop, "qa") is None
+    assert shop("promote", "qa").status == 0
+    assert shop("audit").status == 0
+
+
+def test_a_freeze_ends_by_itself(shop: Shop) -> None:
+    """By a time or a span; one that would be over is refused."""
+    assert shop("freeze", "qa", "--until", "1s", "--reason", "x").status == 0
+    there = frozen(shop, "qa")
+    assert there is None or there["until"]
+    time.sleep(1.1)
+    assert frozen(shop, "qa") is None
+    assert shop("promote", "qa").status == 0
+    assert shop("audit").status == 0
+    said = shop("freeze", "qa", "--until", "2020-01-01T00:00Z", "--reason", "x")
+    assert (said.status, said.err.startswith("--until: 2020-01-01T00:00:00Z is over")) == (2, True)
+    assert shop("freeze", "qa", "--until", "tomorrow", "--reason", "x").status == 2
+
+
+def test_thaw_of_what_is_not_frozen_says_what_is(shop: Shop) -> None:
+    """And changes nothing."""
+    assert shop("thaw").err == "shop is not frozen as a whole\n"
+    shop("freeze", "qa", "--reason", "x", "--strict")
+    assert shop("thaw").err == "shop is not frozen as a whole\n  next    promotion thaw qa\n"
+    assert shop("thaw", "prod").err == "prod is not frozen\n"
+    shop("freeze", "--reason", "y")
+    assert shop("thaw", "prod").err == "prod is not frozen\n  next    promotion thaw   ends that of everything\n"
+    assert shop("thaw", "pord").status == 2
+    assert shop("freeze", "pro*", "--reason", " ").status == 2
+
+
+def test_a_promotion_into_a_frozen_environment_is_found(shop: Shop) -> None:
+    """By an audit, whoever wrote it."""
+    shop("freeze", "qa", "--reason", "x")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("promotion.state.Freeze.holds", lambda *_: False)
+        assert shop("promote", "qa").status == 0
+    said = shop("audit")
+    assert said.status == 4
+    assert "qa was frozen by" in said.out
 
 
 def test_adopt_and_what_undoes_it(shop: Shop) -> None:

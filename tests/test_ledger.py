@@ -16,6 +16,7 @@ from promotion.errors import RefusedError
 from promotion.events import FACTS, KINDS, Event, fold
 from promotion.model import Entry, Health
 from promotion.state import (
+    FORMAT,
     EnvironmentState,
     Fact,
     Hold,
@@ -150,7 +151,7 @@ def test_an_observation_that_lacks_something_is_refused(missing: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("{}", "[]", "null", '{"format": 2}', '{"format": "1"}', '{"format": 1, "application": "shop"}'),
+        *("{}", "[]", "null", '{"format": 3}', '{"format": "1"}', '{"format": 1, "application": "shop"}'),
         '{"format": 1, "application": "shop", "in_force": null, "environments": {"qa": {}}}',
         '{"format": 1, "application": "shop", "in_force": null, "environments": {"qa": []}}',
         '{"format": 1, "application": "shop", "in_force": null, "environments": [1]}',
@@ -158,7 +159,7 @@ def test_an_observation_that_lacks_something_is_refused(missing: str) -> None:
 )
 def test_a_state_that_is_none_of_ours_is_refused(text: str) -> None:
     """Never taken for an empty one; a newer format says so."""
-    with pytest.raises(RefusedError, match="update Promotion" if "2" in text else "not readable"):
+    with pytest.raises(RefusedError, match="update Promotion" if "3" in text else "not readable"):
         from_json(json.loads(text))
 
 
@@ -282,7 +283,7 @@ def test_a_record_is_a_commit_whose_tree_is_the_state(stage: Stage) -> None:
         assert set(stage.origin.tree(commit.commit)) == {"state.json"}
         _, _, body = commit.message.partition("[skip ci]\n")
         assert json.loads(body)["application"] == "shop"
-        assert json.loads(stage.origin.show(commit.commit, "state.json") or "")["format"] == 1
+        assert json.loads(stage.origin.show(commit.commit, "state.json") or "")["format"] == FORMAT
 
 
 @pytest.mark.parametrize("files", [{}, {"state.json": "not json"}, {"state.json": '{"format": 99}'}])

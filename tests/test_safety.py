@@ -23,7 +23,18 @@ from promotion.events import Event, fold
 from promotion.merge import protected
 from promotion.model import Health, Spec, Verify
 from promotion.observe import Site
-from promotion.reconcile import Round, adopt, configure, hold, lift, promote, reconcile, watch_only
+from promotion.reconcile import (
+    Round,
+    adopt,
+    configure,
+    freeze,
+    hold,
+    lift,
+    promote,
+    reconcile,
+    thaw,
+    watch_only,
+)
 from promotion.reconcile.draft import Draft
 from promotion.reconcile.write import write
 from promotion.report import audit
@@ -258,6 +269,27 @@ def test_s13_a_hold_that_landed_before_the_push_wins(
     assert landed(stage) == []
     assert stage.plan("qa").verdict == "block"
     lift(other, stage.env(name), commit)
+    act(stage)
+    assert landed(stage) == [commit]
+
+
+@ways
+@steps
+@pytest.mark.parametrize("name", ["qa", None])
+@pytest.mark.parametrize("observed", [False, True])
+def test_s13_a_freeze_that_landed_before_the_push_wins(
+    stage: Stage, act: Act, step: str, name: str | None, observed: bool
+) -> None:
+    """Of the target, or of everything: nothing lands until it is thawed, also where nothing else would be written."""
+    commit = ready(stage)
+    if observed:
+        watch_only(stage.site, ["dev"])
+    other, chosen = stage.open("other", "ann"), [stage.env(name)] if name else []
+    inject(stage, step, lambda: freeze(other, chosen, "no", None, strict=False))
+    act(stage)
+    assert landed(stage) == []
+    assert stage.plan("qa").verdict == "block"
+    thaw(other, chosen)
     act(stage)
     assert landed(stage) == [commit]
 

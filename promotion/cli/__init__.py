@@ -86,6 +86,8 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("sync", act.sync, "Act", "promotion sync dev --every 30s"),
     ("hold", people.hold, "Decide", "promotion hold prod 4f2a91c --reason 'memory leak'"),
     ("lift", people.lift, "Decide", "promotion lift prod 4f2a91c"),
+    ("freeze", people.freeze, "Decide", "promotion freeze 'prod-*' --until 2h --reason 'an incident'"),
+    ("thaw", people.thaw, "Decide", "promotion thaw 'prod-*'"),
     ("adopt", people.adopt, "Decide", "promotion adopt prod --source 4f2a91c"),
     ("configure", people.configure, "Decide", "promotion configure --reason 'soak for two hours'"),
     ("init", setup.init, "Set up", "promotion init --repository URL --environments dev=develop,prod=main"),

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -17,17 +16,16 @@ from promotion.cli import render
 from promotion.cli.context import Some, call_of, each, sites_of
 from promotion.cli.look import complained
 from promotion.cli.output import answer, plain, printed
+from promotion.cli.times import TIMES, moment
 from promotion.errors import ConfigError, PromotionError, RefusedError
 from promotion.events import KINDS
-from promotion.model import Environment, duration, instant
+from promotion.model import Environment, instant
 from promotion.observe import Site
 from promotion.report.past import COLUMNS, Asked, row
 from promotion.sites import utc_now
 from promotion.spelling import nearest
 
 # --- history ---------------------------------------------------------------------------------------------------------
-
-TIMES = "2026-11-24T12:00Z, 2026-11-24 (the whole day, in your time zone) or an age: 2h, 3d"
 
 
 def history(
@@ -69,32 +67,11 @@ def history(
 def _stretch(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
     """From when on, and before when. Raises ConfigError."""
     now = utc_now()
-    begins = _moment(since, "--since", now)[0] if since is not None else None
-    ends = _moment(until, "--until", now)[1] if until is not None else None
+    begins = moment(since, "--since", now)[0] if since is not None else None
+    ends = moment(until, "--until", now)[1] if until is not None else None
     if begins and ends and begins >= ends:
         raise ConfigError(f"{until} is before --since {since}", where="--until")
     return begins, ends
-
-
-def _moment(text: str, option: str, now: datetime) -> tuple[datetime, datetime]:
-    """The first instant of what a text names, and the first one after it. Raises ConfigError."""
-    try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-            day = date.fromisoformat(text)
-            return _midnight(day), _midnight(day + timedelta(days=1))
-        if re.fullmatch(r"(\d+[smhd])+", text):
-            return now - duration(text), now - duration(text)
-        at = datetime.fromisoformat(text)
-    except (ValueError, OverflowError) as exc:
-        raise ConfigError(f"`{text}` is no time: write {TIMES}", where=option) from exc
-    if at.tzinfo is None:
-        raise ConfigError(f"`{text}` has no zone: write {text}Z or {text}+01:00", where=option)
-    return at.astimezone(UTC), at.astimezone(UTC) + timedelta(seconds=1)
-
-
-def _midnight(day: date) -> datetime:
-    """Where a day of the reader begins: the same zone in which times are shown."""
-    return datetime(day.year, day.month, day.day).astimezone().astimezone(UTC)
 
 
 def _kinds(written: list[str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""The verbs of people who decide: hold, lift, adopt, configure. Each prints what was recorded, and how to undo it."""
+"""The verbs of people who decide: hold, lift, freeze, thaw, adopt, configure. Each prints what was recorded, and how to undo it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from promotion import observe, reconcile, report
-from promotion.cli.context import Call, One, call_of, commit_of, place_of, sites_of
+from promotion.cli import render
+from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
+from promotion.cli.look import complained
 from promotion.cli.output import answer
-from promotion.errors import ConfigError
+from promotion.cli.times import end
+from promotion.errors import ConfigError, PromotionError
 from promotion.events import Event
-from promotion.model import short
+from promotion.model import iso, short
+from promotion.sites import utc_now
 
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)]
 Commit = Annotated[str, typer.Argument(metavar="COMMIT", help="A commit, or a unique prefix.", show_default=False)]
@@ -39,6 +43,47 @@ def lift(context: typer.Context, environment: One, commit: Commit) -> int:
     held = short(event.data["commit"])
     said = f"{event.application}: {target.name} no longer holds {held}"
     return _recorded(call, event, said, f"promotion hold {target.name} {held} --reason R")
+
+
+def freeze(
+    context: typer.Context,
+    reason: Reason,
+    environments: Some = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="TIME", help="It ends by itself: 2026-11-24T18:00Z, or 2h from now."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Rollbacks too.")] = False,
+) -> int:
+    """Lets nothing into these environments, or into any without some, until they are thawed."""
+    call, why, now = call_of(context), _said(reason), utc_now()
+    ends = end(until, "--until", now) if until is not None else None
+    with sites_of(call, environments or []) as found:
+        said = each(found, lambda site, e: reconcile.freeze(site, e if environments else [], why, ends, strict=strict))
+    last = f" until {render.clock(iso(ends), now)}" if ends else ""
+    return _all_recorded(call, *said, f"frozen{last}: {why}", "thaw")
+
+
+def thaw(context: typer.Context, environments: Some = None) -> int:
+    """Ends the freeze of these environments; without some, that of everything."""
+    call = call_of(context)
+    with sites_of(call, environments or []) as found:
+        said = each(found, lambda site, chosen: reconcile.thaw(site, chosen if environments else []))
+    return _all_recorded(call, *said, "thawed", "freeze --reason R")
+
+
+def _all_recorded(
+    call: Call, lists: Sequence[Sequence[Event]], errors: list[PromotionError], said: str, undo: str
+) -> int:
+    """One line for each event, and how to undo them all; what went wrong elsewhere does not stop them."""
+    events = [event for of_one in lists for event in of_one]
+    verb, _, rest = undo.partition(" ")
+    names = dict.fromkeys(event.environment for event in events if event.environment)
+    undone = " ".join(word for word in ("promotion", verb, *names, rest) if word)
+    lines = [f"{event.application}: {event.environment or 'everything'} {said}" for event in events]
+    undo_line = [f"  undo    {undone}"] if events else []
+    answer(call, {"recorded": [event.to_json() for event in events], "undo": undone}, [*lines, *undo_line])
+    return complained(errors)
 
 
 def adopt(

@@ -59,7 +59,10 @@ def status(application: Data, now: datetime, stale: timedelta) -> Iterator[str]:
     ]
     yield from table(STATUS, rows)
     for e in application["environments"]:
-        yield from (f"! {e['environment']}: {line}" for line in _hints(e))
+        yield from (f"! {e['environment']}: {line}" for line in _hints(e, now))
+    everything = [e["frozen"] for e in application["environments"] if e["frozen"] and e["frozen"]["everything"]]
+    if everything:
+        yield f"! everything {_freeze(everything[0], now)}     promotion thaw"
 
 
 def _health(e: Data, now: datetime, stale: timedelta) -> str:
@@ -81,7 +84,12 @@ def _waits(e: Data) -> str:
     return e["waiting_for"] or "-"
 
 
-def _hints(e: Data) -> Iterator[str]:
+def _freeze(frozen: Data, now: datetime) -> str:
+    last = f" until {clock(frozen['until'], now)}" if frozen["until"] else ""
+    return f"is frozen{last}: {frozen['reason']} ({frozen['by']}, {ago(frozen['at'], now)})"
+
+
+def _hints(e: Data, now: datetime) -> Iterator[str]:
     watched, why = e["verification"], "; ".join(e["reasons"])
     held = {hold["commit"] for hold in e["holds"]}
     if e["health"] != "healthy" and why and e["observed_at"] and not any(why in h["reason"] for h in e["holds"]):
@@ -90,6 +98,8 @@ def _hints(e: Data) -> Iterator[str]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
     if watched and watched["state"] in ("failed", "timed-out") and watched["commit"] not in held:
         yield f"verification of {short(watched['commit'])} {watched['state']}"
+    if (frozen := e["frozen"]) and not frozen["everything"]:
+        yield f"{_freeze(frozen, now)}     promotion thaw {e['environment']}"
     for hold in (hold for hold in e["holds"] if not hold["fixed"]):
         undo = f"promotion lift {e['environment']} {short(hold['commit'])}"
         yield f"holds {short(hold['commit'])}: {hold['reason']} ({hold['by']})     {undo}"

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from promotion.calendar import DAY, DAYS, Rule, dates, hours, zone
+from promotion.calendar import DAY, Rule, dates, hours, told, zone
 from promotion.gates.contract import Question
 from promotion.model import Verdict, duration, span
 
@@ -42,7 +42,7 @@ def soak(settings: Mapping[str, Any], question: Question) -> Verdict:
     if question.now - start >= needed:
         return Verdict("soak", "pass", f"{span(question.now - start)} of {span(needed)}")
     until = start + needed
-    return Verdict("soak", "wait", f"soaking in {source} until {_clock(until, question.now)}", until)
+    return Verdict("soak", "wait", f"soaking in {source} until {told(until, question.now)}", until)
 
 
 def window(settings: Mapping[str, Any], question: Question) -> Verdict:
@@ -64,12 +64,12 @@ def window(settings: Mapping[str, Any], question: Question) -> Verdict:
     name = ", ".join(rule.text for rule in calendar.rules)
     if current := _inside(calendar, now):
         closes = _next(calendar, now, opening=False, days=SOON)
-        end = f", closes {_clock(closes, now)}" if closes else ""
+        end = f", closes {told(closes, now)}" if closes else ""
         return Verdict("window", "pass", f"{current.text} {calendar.zone.key}{end}")
     opens = _next(calendar, now, opening=True, days=FAR)
     if opens is None:
         return Verdict("window", "block", f"does not open within {FAR} days ({name} {calendar.zone.key})")
-    return Verdict("window", "wait", f"opens {_clock(opens, now)} ({name} {calendar.zone.key})", opens)
+    return Verdict("window", "wait", f"opens {told(opens, now)} ({name} {calendar.zone.key})", opens)
 
 
 # --- what a window is ----------------------------------------------------------------------------------------------
@@ -142,13 +142,3 @@ def _turns(zone: ZoneInfo, begin: datetime) -> Sequence[datetime]:
         middle = (low + (high - low) / 2).replace(microsecond=0)
         low, high = (middle, high) if middle.astimezone(zone).utcoffset() == before else (low, middle)
     return (high,)
-
-
-def _clock(at: datetime, now: datetime) -> str:
-    """An instant for people: with seconds when near, with its weekday or date when not today."""
-    at, now = at.astimezone(UTC), now.astimezone(UTC)
-    if abs(at - now) < timedelta(minutes=2):
-        return f"{at:%H:%M:%S} UTC"
-    if at.date() == now.date():
-        return f"{at:%H:%M} UTC"
-    return f"{DAYS[at.weekday()]} {at:%H:%M} UTC" if at - now < timedelta(days=6) else f"{at:%Y-%m-%d %H:%M} UTC"

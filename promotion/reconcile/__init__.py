@@ -2,7 +2,7 @@
 
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
-from promotion.reconcile.people import adopt, configure, hold, lift
+from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
@@ -16,12 +16,14 @@ __all__ = [
     "configure",
     "contended",
     "deploy",
+    "freeze",
     "hold",
     "judged",
     "lift",
     "patiently",
     "promote",
     "reconcile",
+    "thaw",
     "together",
     "watch_only",
 ]

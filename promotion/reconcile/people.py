@@ -1,13 +1,15 @@
-"""What people decide: the configuration in force, baselines, holds. Each is one event, written until it is there."""
+"""What people decide: the configuration in force, baselines, holds, freezes. Events, written until they are there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from promotion import answers, observe
 from promotion.errors import ConfigError, TemporaryError
 from promotion.events import Event
-from promotion.model import Environment, short
+from promotion.model import Environment, iso, short
 from promotion.observe import Site, World
 from promotion.reconcile.draft import Draft, event_for, hold_of
 from promotion.reconcile.write import TRIES, write
@@ -80,17 +82,60 @@ def _names(site: Site, hold: Hold, prefix: str) -> bool:
     return site.repository.objects.commit(hold.commit).trailers.get("Promotion-Source", "").startswith(prefix)
 
 
+def freeze(
+    site: Site, environments: Sequence[Environment], reason: str, until: datetime | None, *, strict: bool
+) -> list[Event]:
+    """Lets nothing into these environments, or into any without some, until they are thawed. Raises ConfigError."""
+    if until is not None and until <= site.clock():
+        raise ConfigError(f"{iso(until)} is over: a freeze ends later than it begins", where="--until")
+    data = {"reason": reason, "until": iso(until) if until else None, "strict": strict}
+    return _decide_all(site, lambda _: _about(site, "frozen", environments, data))
+
+
+def thaw(site: Site, environments: Sequence[Environment]) -> list[Event]:
+    """Ends the freeze of these environments, or that of everything without some. Raises ConfigError where there is none."""
+
+    def events(world: World) -> list[Event]:
+        now, everything = site.clock(), world.state.frozen
+        if not environments and not (everything and everything.holds(now)):
+            named = [e.name for e in site.application.environments if world.state.of(e.name).frozen]
+            hint = f"promotion thaw {' '.join(named)}" if named else None
+            raise ConfigError(f"{site.application.name} is not frozen as a whole", hint=hint)
+        for environment in environments:
+            frozen = world.state.of(environment.name).frozen
+            if not (frozen and frozen.holds(now)):
+                hint = "promotion thaw   ends that of everything" if everything and everything.holds(now) else None
+                raise ConfigError(f"{environment.name} is not frozen", hint=hint)
+        return _about(site, "thawed", environments, {})
+
+    return _decide_all(site, events)
+
+
+def _about(site: Site, kind: str, environments: Sequence[Environment], data: Mapping[str, Any]) -> list[Event]:
+    """One event for each of these environments, or one about everything."""
+    if environments:
+        return [event_for(site, kind, environment, data) for environment in environments]
+    return [Event(kind, site.application.name, None, site.clock(), site.by, data)]
+
+
 def _decide(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:
-    """Writes the event that a decision makes of the world as it is; makes it again when somebody was faster."""
+    def events(world: World) -> list[Event]:
+        made = event(world)
+        return [made] if made else []
+
+    made = _decide_all(site, events, any_configuration=any_configuration)
+    return made[0] if made else None
+
+
+def _decide_all(site: Site, events: Callable[[World], list[Event]], *, any_configuration: bool = False) -> list[Event]:
+    """Writes the events that a decision makes of the world as it is; makes them again when somebody was faster."""
     for _ in range(TRIES):
         world = observe.survey(site, any_configuration=any_configuration)
         draft = Draft(world, world.state)
         if world.state.in_force is None and not any_configuration:
             data = {"in_force": site.application.in_force, "reason": "first use"}
             draft = draft.plus(Event("configured", site.application.name, None, site.clock(), site.by, data))
-        made = event(world)
-        if made is None:
-            return None
-        if write(site, draft.plus(made)) is not None:
+        made = events(world)
+        if not made or write(site, draft.plus(*made)) is not None:
             return made
     raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)

@@ -133,7 +133,8 @@ def _same(part: Part, after: World, branch: Update | None) -> bool:
             return False
     if any(e.environment is None for e in part.draft.events):
         names |= {e.name for e in part.site.application.environments}
-    return before.state.in_force == after.state.in_force and all(
+    everywhere = [(world.state.in_force, world.state.frozen) for world in (before, after)]
+    return everywhere[0] == everywhere[1] and all(
         before.state.of(name).deciding() == after.state.of(name).deciding() for name in names if name
     )
 

@@ -146,6 +146,9 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     yield from _source(replay, event)
     if any(hold.commit == source for hold in replay.state.of(name).holds):
         yield f"{short(source)} was held for {name} when it was promoted there"
+    for frozen in (replay.state.frozen, replay.state.of(name).frozen):
+        if frozen is not None and frozen.holds(event.at):
+            yield f"{name} was frozen by {frozen.by} when {short(source)} was promoted there"
     if commit not in replay.made:
         yield f"{short(commit)} is not in the repository any more"
         return

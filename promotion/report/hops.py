@@ -132,6 +132,9 @@ def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
     elif result.outcome == "waiting" and plan and plan.commit and plan.commit not in plan.view.source_state.facts:
         source = plan.view.environment.source  # nobody looked at the candidate there yet
         yield f"  next    promotion sync {source}, if nothing else deploys it; then promotion observe {source}"
+    elif plan and (freezes := [v for v in plan.verdicts if v.gate == "freeze"]):
+        named = "" if len(freezes) > 1 or plan.view.frozen else f" {result.environment}"
+        yield f"  next    promotion thaw{named}"
     elif result.outcome in ("waiting", "refused"):
         yield f"  next    promotion plan {result.environment}"
 

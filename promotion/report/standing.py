@@ -89,11 +89,21 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
         if watched
         else None,
         **_next(plan),
-        "frozen": None,
+        "frozen": _frozen(site, world, state),
         "holds": [_hold(site, hold, tip) for hold in state.holds],
         "drift": len(drift),
         "drift_paths": [shown(path) for path in drift[:PATHS]],
     }
+
+
+def _frozen(site: Site, world: World, state: EnvironmentState) -> dict[str, Any] | None:
+    """The freeze that holds now; of two the one that ends last."""
+    there = [f for f in (world.state.frozen, state.frozen) if f is not None and f.holds(site.clock())]
+    if not there:
+        return None
+    last = max(there, key=lambda f: (f.until is None, f.until or f.at))
+    said = {"reason": last.reason, "by": last.by, "at": iso(last.at), "until": iso(last.until) if last.until else None}
+    return {**said, "strict": last.strict, "everything": last is world.state.frozen}
 
 
 def _hold(site: Site, hold: Hold, tip: str | None) -> dict[str, Any]:
