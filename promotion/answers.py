@@ -20,7 +20,7 @@ from promotion.model import Entry, Environment, Verdict, short
 from promotion.observe import Site, World
 from promotion.plan import DEPTH, Change, Gates, Merge, Merged, Plan, Question, View, decide
 from promotion.repository.objects import EMPTY_TREE
-from promotion.state import Hold
+from promotion.state import Hold, State
 
 PROBING = 30.0
 """Seconds that the probes of one decision may take together: candidates can be many, and others wait for this round."""
@@ -121,7 +121,8 @@ def check_branch(site: Site, world: World, environment: Environment) -> None:
 def _misfit(site: Site, environment: Environment, tip: str, release: str | None) -> str:
     """What does not fit between a branch and the release that the ledger has for it; '' when nothing does."""
     for number, commit in enumerate(site.repository.first_parents(tip)):
-        if commit.oid == release:
+        key = ("fit", site.application.name, environment.name, commit.oid, release)
+        if commit.oid == release or site.repository.memo.get(key) == "":
             return ""
         if lineage.is_ours(commit, site.application.name, environment.name):
             return f"has promotion {short(commit.oid)}, which the ledger does not know: was the ledger rewound?"
@@ -297,17 +298,24 @@ def _held(site: Site, view: View, commit: str, tree: str, target: str, source: s
 
 
 def _fixed(site: Site, view: View, commit: str, hold: Hold) -> bool:
-    """Whether a commit that comes along says `Promotion-Fixes:` and names the held one, or what that was in the source."""
-    names = [
-        c.trailers.get("Promotion-Fixes", "") for c in site.repository.history.between(view.base, commit, merges=True)
-    ]
-    objects, known = site.repository.objects, [hold.commit]
-    if objects.has(hold.commit):
-        known.append(objects.commit(hold.commit).trailers.get("Promotion-Source", ""))
+    """Whether a commit that comes along says `Promotion-Fixes:` and names the held one, or what that stands for."""
+    key = ("fixes", view.application.name, view.environment.name, view.base, commit)
+    names = scope.remembered(site.repository, key, lambda: _fixes(site, view, commit))
+    known = [hold.commit]
+    while known[-1] and site.repository.objects.has(known[-1]):
+        known.append(site.repository.objects.commit(known[-1]).trailers.get("Promotion-Source", ""))
     return any(len(name) >= 7 and held.startswith(name) for name in names for held in known)
 
 
-def _fixes(site: Site, base: str, commit: str) -> list[str]:
-    """What the commits that come along say that they fix."""
-    said = [c.trailers.get("Promotion-Fixes", "") for c in site.repository.history.between(base, commit, merges=True)]
-    return [name for name in said if name]
+def _fixes(site: Site, view: View, commit: str) -> list[str]:
+    """What the commits that come along say that they fix; those of all environments before, which may only be named."""
+    app, repository = view.application, site.repository
+    source = app.environment(view.environment.source or "")
+    state = State(app.name, environments={view.environment.name: view.state, source.name: view.source_state})
+    sides = (lineage.upwards(repository, app, state, source, oid) for oid in (view.base, commit))
+    found: list[str] = []
+    for (_, old), (_, new) in zip(*sides, strict=False):
+        if repository.find(old) and repository.find(new):
+            between = repository.history.between(old, new, merges=True)
+            found += [c.trailers.get("Promotion-Fixes", "") for c in between]
+    return [name for name in found if name]

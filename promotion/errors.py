@@ -5,7 +5,8 @@ PromotionError
 ├── RefusedError     a rule says no: nothing was written (exit status 4)
 ├── ConflictError    two changes touch one place: a person decides (exit status 5)
 └── TemporaryError   a remote is away or somebody was faster: try again (exit status 75)
-    └── ContendedError   decided again as often as allowed, and somebody was faster each time
+    ├── ContendedError   decided again as often as allowed, and somebody was faster each time
+    └── LockedError      a lock in the remote's repository is in the way of what was pushed
 """
 
 from __future__ import annotations
@@ -71,6 +72,10 @@ class ContendedError(TemporaryError):
     """Somebody else was faster each time this was decided."""
 
     kind = "contended"
+
+
+class LockedError(TemporaryError):
+    """The remote can be reached, and a lock in its repository is in the way."""
 
 
 KINDS = (PromotionError, ConfigError, RefusedError, ConflictError, TemporaryError, ContendedError)

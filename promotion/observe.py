@@ -57,17 +57,19 @@ class World:
     observations: Mapping[str, Observation] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    ahead: Mapping[str, str] = field(default_factory=dict)
+    """By ref: tips that are about to be pushed, and are decided on as if they were there."""
 
     def tip(self, environment: Environment) -> str:
         """Raises ConfigError when the environment has no branch."""
-        tip = self.snapshot[environment.ref]
+        tip = self.ahead.get(environment.ref) or self.snapshot[environment.ref]
         if tip is None:
             raise ConfigError(self.missing[environment.name])
         return tip
 
     def moved(self, environment: Environment, tip: str) -> World:
         """This world with another tip of one branch: one that is about to be pushed."""
-        return replace(self, snapshot=Snapshot({**self.snapshot.tips, environment.ref: tip}))
+        return replace(self, ahead={environment.ref: tip})
 
 
 def survey(site: Site, *, any_configuration: bool = False, partly: bool = False) -> World:

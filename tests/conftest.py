@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from promotion.engines import ENGINES
 from promotion.model import Environment
 from tests.support.git import Origin
+from tests.support.shared import Memory, Shared
 from tests.support.stage import Stage
 
 settings.register_profile(
@@ -103,6 +105,22 @@ def build(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
 def stage(build: Callable[..., Stage]) -> Stage:
     """dev -> qa -> prod."""
     return build()
+
+
+@pytest.fixture
+def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Shared]]:
+    """Builds applications that share a repository and run in memory, and closes them."""
+    made: list[Shared] = []
+
+    def shared(**more: Any) -> Shared:
+        memory = Memory()
+        monkeypatch.setitem(ENGINES, "memory", memory)
+        made.append(Shared(tmp_path / f"shared{len(made) or ''}", memory, **more))
+        return made[-1]
+
+    yield shared
+    for each in made:
+        each.close()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from promotion import answers, observe
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.plan import Plan
@@ -202,7 +202,7 @@ def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, ag
 def _refused(lot: _Lot, why: PromotionError) -> None:
     """The remote took nothing of several: one at a time, so that what is wrong with one does not stop the others."""
     turns = [turn for turn, _, _ in lot]
-    if len(lot) == 1 or not isinstance(why, ConfigError):
+    if len(lot) == 1 or not isinstance(why, (ConfigError, LockedError)):
         for turn in turns:
             turn.errors.append(why)
         _again(turns)
@@ -231,7 +231,7 @@ def _record(turns: Sequence[_Turn]) -> None:
     for _ in range(TRIES):
         try:
             drafts = write_all([Part(turn.site, turn.draft) for turn in left])
-        except ConfigError:
+        except (ConfigError, LockedError):
             if len(left) == 1:
                 raise
             for turn in left:

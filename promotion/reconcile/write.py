@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from promotion import answers, ledger, observe
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, LockedError, PromotionError
 from promotion.model import Credential
 from promotion.observe import Site, World
 from promotion.plan import Plan
@@ -145,7 +145,7 @@ def _rejected(site: Site, said: str, credential: Credential | None) -> Promotion
     declined = "declined" in said
     if not declined and re.search(r"cannot lock ref|\.lock': File exists", said):
         hint = "if no git process works there, remove the lock file that it names"
-        return TemporaryError(f"the remote's repository is locked: {gist(said)}", where=where, hint=hint)
+        return LockedError(f"the remote's repository is locked: {gist(said)}", where=where, hint=hint)
     if declined or ("remote rejected" in said and not re.search(_PASSING, said)):
         words = f"the remote refused the push: {_their_words(said)}"
         return ConfigError(words, where=where, hint=f"may {credential or 'this credential'} push there?")
