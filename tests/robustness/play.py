@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Play:
     folder: Path
     shop: Shop
     people: set[str] = field(default_factory=set)
+    applications: checker.Applications = field(default_factory=lambda: {"shop": RULES})
     again: bool = False
     """Whether a source may enter an environment twice (after `adopt`)."""
 
@@ -45,6 +46,29 @@ class Play:
         for name in ("qa", "prod"):
             shop.origin.set(f"env/{name}", tip)
         play = cls(folder, shop)
+        checker.watch(shop.origin.path, play.log)
+        return play
+
+    @classmethod
+    def several(cls, folder: Path, *names: str) -> Play:
+        """Applications that share one repository and its branches, each with a folder of its own."""
+        folder.mkdir(parents=True)
+        shop = Shop(folder)
+        for environment in shop.settings.values():
+            place = str(folder / "deployed" / "{application}" / environment["name"])
+            health = f"{place}/current/{{application}}/health"
+            check = {"type": "command", "command": ["grep", "-q", "ok", health]}
+            environment |= {"engine": {"type": "directory", "path": place}, "health": [check]}
+        url = str(shop.origin.path)
+        shop.top = {"applications": [{"name": name, "repository": url, "paths": [f"{name}/"]} for name in names]}
+        shop.write()
+        tip = shop.push("dev", {f"{name}/health": "ok\n" for name in names}, "what there was")
+        for environment in ("qa", "prod"):
+            shop.origin.set(f"env/{environment}", tip)
+        rules = {
+            name: {e: replace(rule, protect=(), paths=(f"{name}/",)) for e, rule in RULES.items()} for name in names
+        }
+        play = cls(folder, shop, applications=rules)
         checker.watch(shop.origin.path, play.log)
         return play
 
@@ -124,9 +148,7 @@ class Play:
         assert audit.status == 0, audit.out + audit.err
 
     def violations(self) -> list[str]:
-        return checker.violations(
-            self.shop.origin.path, self.log, self.people, {self.shop.name: RULES}, again=self.again
-        )
+        return checker.violations(self.shop.origin.path, self.log, self.people, self.applications, again=self.again)
 
     # --- put back as it was ------------------------------------------------------------------------------------------
 

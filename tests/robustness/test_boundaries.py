@@ -76,6 +76,39 @@ CASES = {
 }
 
 
+NAMES = ("billing", "cart", "shop")
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("how", MODES)
+def test_several_applications_killed_at_every_git_process(tmp_path: Path, figures: Figures, how: str) -> None:
+    """Hops of one round onto one branch are pushed together: each arrives once, whatever of it was cut short."""
+    play, gun = Play.several(tmp_path / "play", *NAMES), Gun.create(tmp_path / "bin")
+    play.converge()
+    for name in NAMES:
+        play.push("dev", {f"{name}/web": "two\n"}, f"two of {name}")
+    play.keep()
+    for call in calls_of(figures):
+        gun.aim(call, how)
+        if not killed(play.start("-q", "run", "--sync", PATH=gun.path)):
+            break
+        quiet(play.folder)
+        where = f"{how} git call {call}"
+        assert play.run("run", "--sync").status == 0, where
+        assert [play.shop.origin.show("env/qa", f"{name}/web") for name in NAMES] == ["two\n"] * 3, where
+        assert len(play.landed("qa")) == len(set(play.landed("qa"))) == 3, where
+        assert play.violations() == [], where
+        figures(kills=1, rounds=1)
+        play.back()
+    play.converge()
+    play.judged()
+
+
+def calls_of(figures: Figures) -> list[int]:
+    """The numbers of the git processes to shoot at: all of them, or some."""
+    return list(range(1, 200)) if SCALE >= 1 else sorted(figures.chance.sample(range(1, 16), scaled(16, 2)))
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("how", MODES)
 @pytest.mark.parametrize("name", CASES)
@@ -85,8 +118,7 @@ def test_killed_at_every_git_process(tmp_path: Path, figures: Figures, name: str
     case.prepare(play)
     words = [play.shop.tip("dev") if word == "env/dev" else word for word in case.words]
     play.keep()
-    calls = list(range(1, 200)) if SCALE >= 1 else sorted(figures.chance.sample(range(1, 16), scaled(16, 2)))
-    for call in calls:
+    for call in calls_of(figures):
         gun.aim(call, how)
         if not killed(play.start("-q", *words, PATH=gun.path)):
             break
