@@ -64,7 +64,7 @@ class Gun:
         return int((self.folder / "count").read_text() or 0)
 
 
-def quiet(folder: Path, seconds: float = 60) -> None:
+def quiet(folder: Path, seconds: float = 600) -> None:
     """Waits until no process whose command line names `folder` is left but ours: orphans finish what they were told."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -85,5 +85,5 @@ def _commands() -> list[bytes]:
 
 def killed(process: subprocess.Popen[str]) -> bool:
     """Waits for a process to end; whether it was killed."""
-    process.communicate(timeout=100)
+    process.communicate(timeout=600)
     return process.returncode == -signal.SIGKILL

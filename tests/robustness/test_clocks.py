@@ -77,7 +77,7 @@ def test_stopped_for_longer_than_every_deadline(
             clock.write_text(f"{HOUR} {HOUR}\n")
             process.send_signal(signal.SIGCONT)
             figures(stops=1)
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=600)
         assert process.returncode in (0, 3, 4, 75), err
         quiet(tmp_path / "bin")
         monkeypatch.setenv("PROMOTION_CACHE", str(chance.choice((own, play.folder / "others-cache"))))
@@ -170,7 +170,7 @@ def test_a_window_is_open_by_the_clock_of_now(tmp_path: Path, figures: Figures) 
         shift += chance.choice((HOUR, -HOUR, DAYS, -DAYS, 5 * HOUR, -7 * HOUR))
         (play.folder / "clock").write_text(f"{shift} 0\n")
         process = clocked(play, gun, "run", "--sync")
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=600)
         assert process.returncode == 0, err
         figures(jumps=1)
     at = [

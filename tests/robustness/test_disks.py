@@ -140,7 +140,7 @@ def test_files_that_cannot_grow(play: Play, figures: Figures) -> None:
         play.change(word)
         most = figures.chance.choice((0, 10, 100, 300, 600, 1000, 2000, 4000, 8000))
         process = python(SMALL, str(most), "-c", str(play.shop.file), "run", "--sync")
-        _, err = process.communicate(timeout=100)
+        _, err = process.communicate(timeout=600)
         assert process.returncode in (0, 75), f"{most} bytes: {process.returncode} {err}"
         figures(**{"full disks": 1, "rounds": play.converge()})
         assert play.has("prod", word), most

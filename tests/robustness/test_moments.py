@@ -41,7 +41,7 @@ def test_killed_at_random_moments(tmp_path: Path, figures: Figures, part: int) -
         process = play.start("-q", "run", "--every", "1s", "--sync")
         time.sleep(WARM_UP + chance.random() * 0.9)
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         figures(kills=1)
         if number % REST == REST - 1:
             settled(play, f"after {number}", figures)
@@ -78,10 +78,10 @@ def test_a_server_that_goes_on_when_its_client_is_dead(tmp_path: Path, figures: 
             assert process.poll() is None, process.communicate()
             time.sleep(0.005)
         process.kill()
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
         begun.unlink()
         time.sleep(chance.random() * 0.3)
-        figures(kills=1, rounds=play.converge())
+        figures(kills=1, rounds=play.converge(excused=5))  # the dead one's push may hold the locks of the refs
         quiet(play.folder)
         play.converge()
         assert play.has("prod", word)
