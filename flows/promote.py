@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from promotion.sites import open_sites
 from promotion.spelling import nearest
 
 log = logging.getLogger(__name__)
+SIGNS = 10.0
+"""Seconds between two signs of life of a round over many applications."""
 log.setLevel(logging.INFO)  # a run's page begins with its log
 
 # A returned Failed is an answer and no accident: without this each one is logged as an error with its traceback.
@@ -115,7 +118,8 @@ def propagate(config: str, remote: dict[str, Any] | None = None) -> State[Any]:
             for name in wanted.environments or ():
                 _known(name, "application", [a.name for a in pipeline.applications])
             with open_sites(pipeline, wanted.environ(environ()), only=lambda a: wanted.has(a.name)) as sites:
-                results, errors, waits, raised = _round(sites, wanted)
+                tell = partial(asked.news, api, page.run) if remote is not None else partial(page.show, "under way")
+                results, errors, waits, raised = _round(sites, wanted, tell)
         except PromotionError as exc:
             state = states.of_error(exc)
             page.show(state.name, pages.refusal("one round over everything", str(exc), exc.hint))
@@ -130,11 +134,15 @@ def propagate(config: str, remote: dict[str, Any] | None = None) -> State[Any]:
 
 
 def _round(
-    sites: Sequence[Site], wanted: Round
+    sites: Sequence[Site], wanted: Round, tell: Callable[[str], None]
 ) -> tuple[list[Result], list[PromotionError], list[dict[str, Any]], bool]:
     """One round over each application, what it leaves waiting, and whether one ended early: that does not stop the others."""
     results, errors, waits, raised = list[Result](), list[PromotionError](), list[dict[str, Any]](), False
-    for site in sites:
+    told = time.monotonic()
+    for done_with, site in enumerate(sites):
+        if time.monotonic() - told > SIGNS:
+            tell(f"{done_with} of {len(sites)} applications are done")
+            told = time.monotonic()
         try:
             names = wanted.names(site.application)
             done = reconcile.reconcile(site, names, sync=wanted.sync, dry_run=wanted.dry_run)

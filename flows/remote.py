@@ -28,7 +28,7 @@ UNSERVED = 10.0
 """Seconds after which it is said that nobody has picked a run up."""
 GIVEN_UP = 120.0
 """Seconds after which such a run is taken back."""
-SILENT = 300.0
+SILENT = 600.0
 """Seconds without any sign of a run, or of the server, after which it is followed no longer."""
 BUSY = 60.0
 """Seconds in which a round that met another one is asked for again."""

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
-from flows import board, pages, runs
+from flows import board, pages, runs, states
 from flows.api import OPEN_STATES, Api, Deployment, full_name
 from flows.runs import Seen
 from promotion import reconcile
@@ -33,6 +33,9 @@ from promotion.sites import by_repository, open_sites, utc_now
 
 log = logging.getLogger(__name__)
 
+UNDER_WAY = [state for state in OPEN_STATES if state not in (StateType.SCHEDULED, StateType.PAUSED)]
+CLOSING = 60.0
+"""Seconds between two looks at rounds that people started."""
 RETRY = 15.0
 """Seconds until a server that was away is asked again."""
 
@@ -45,11 +48,14 @@ class Prefect:
     config: str
     name: str = full_name("promote")
     """The full name of the deployment that makes one hop."""
+    everything: str = full_name("propagate")
+    """That of the one that makes a round."""
     in_pool: bool = False
     """Whether workers of a pool run it: then it has a path of its own to the file."""
     deployment: Deployment | None = None
     answers: bool = False
     next_try: float = 0.0
+    closed_at: float = -CLOSING
     since: datetime = field(default_factory=utc_now)
     """Since when the deployment is missing."""
 
@@ -125,13 +131,14 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
-        name = full_name("promote", options["name"])
-        prefect = Prefect(api, str(config.absolute()), name, in_pool=options["rounds_only"])
+        hop, everything = (full_name(flow, options["name"]) for flow in ("promote", "propagate"))
+        prefect = Prefect(api, str(config.absolute()), hop, everything, in_pool=options["rounds_only"])
         groups = [[Loop(site, prefect, options["sync"]) for site in group] for group in by_repository(sites)]
         while not stop.is_set():
             due = time.monotonic() + options["every"]
             prefect.look()
             list(pool.map(in_turn, groups))
+            close_rounds(prefect)
             stop.wait(max(0.0, due - time.monotonic()))
     return 0
 
@@ -237,8 +244,7 @@ def _land(loop: Loop, plan: Plan, plan_id: str, open_runs: list[FlowRun], why: s
 def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
     """Closes runs that Prefect still shows as under way although they give no sign of life."""
     api, now, app = loop.prefect.api, utc_now(), loop.site.application.name
-    under_way = [state for state in OPEN_STATES if state not in (StateType.SCHEDULED, StateType.PAUSED)]
-    for run in api.runs(deployment.id, states=under_way):
+    for run in api.runs(deployment.id, states=UNDER_WAY):
         if run.parameters.get("application") != app or now - (run.start_time or run.created or now) < runs.PICKED_UP:
             continue
         sign = api.last_sign(run)
@@ -247,6 +253,22 @@ def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
             api.finish(run.id, state)
             since = pages.clock(sign, now)
             log.warning("%s: no sign of life since %s; closed from Git as %s", run.name, since, state.name)
+
+
+def close_rounds(prefect: Prefect) -> None:
+    """Closes runs of `propagate` that give no sign of life: while one is open, no other may begin."""
+    if not prefect.answers or time.monotonic() - prefect.closed_at < CLOSING:
+        return
+    try:
+        found = prefect.api.deployment(prefect.everything)
+        for run in prefect.api.runs(found.id, states=UNDER_WAY) if found else ():
+            sign, now = prefect.api.last_sign(run), utc_now()
+            if sign is not None and now - sign > runs.ROUND_LOST:
+                prefect.api.finish(run.id, states.lost("no sign of life any more; what it did is in Git"))
+                log.warning("%s: no sign of life since %s; closed as lost", run.name, pages.clock(sign, now))
+    except (TemporaryError, ObjectNotFound) as exc:
+        log.debug("rounds are closed later: %s", exc)
+    prefect.closed_at = time.monotonic()
 
 
 def say(loop: Loop, about: str, text: str) -> None:

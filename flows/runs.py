@@ -19,6 +19,8 @@ PICKED_UP = timedelta(seconds=30)
 """How long a run may wait for somebody to serve it, or give no sign of life, before the loop promotes by itself."""
 LOST = timedelta(seconds=60)
 """After so long without a sign of life a run is closed."""
+ROUND_LOST = timedelta(minutes=10)
+"""The same for a round over everything, which gives a sign after an application."""
 DEPTH = 50
 """How many commits of the target's branch are looked at for what a run did."""
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=5), timedelta(minutes=5)

@@ -27,7 +27,7 @@ from prefect.testing.utilities import prefect_test_harness
 from flows import deployments, pages, runs
 from flows.api import Api
 from flows.promote import promote, propagate
-from flows.rounds import Loop, Prefect, one_round
+from flows.rounds import Loop, Prefect, close_rounds, one_round
 from flows.serve import Options, serve
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
@@ -287,6 +287,33 @@ def test_a_run_whose_process_is_gone_is_closed_from_git(
     client.set_flow_run_state(other.id, Running(), force=True)
     rounds(loop)
     assert client.read_flow_run(other.id).state_name == "lost"
+
+
+def test_a_round_that_gives_no_sign_of_life_is_closed(
+    loop: Loop, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is open no other begins; one that may be alive is left alone."""
+    rounds(loop)
+    everything = client.read_deployment_by_name("propagate/propagate").id
+    run = client.create_flow_run_from_deployment(everything)
+    client.set_flow_run_state(run.id, Running(), force=True)
+    close_rounds(loop.prefect)
+    assert client.read_flow_run(run.id).state_name == "Running"
+    monkeypatch.setattr(runs, "ROUND_LOST", timedelta(0))
+    close_rounds(loop.prefect)
+    assert client.read_flow_run(run.id).state_name == "Running"  # not each second
+    loop.prefect.closed_at -= 60
+    close_rounds(loop.prefect)
+    assert client.read_flow_run(run.id).state_name == "lost"
+
+
+def test_a_round_over_many_gives_signs_of_life(shop: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On its page, as it goes."""
+    monkeypatch.setattr("flows.promote.SIGNS", -1.0)
+    seen: list[str] = []
+    monkeypatch.setattr("flows.page.Page.show", lambda _, headline, text: seen.append(f"{headline}: {text}"))
+    propagate(config=shop.config, return_state=True)  # type: ignore[call-overload]
+    assert seen[0] == "under way: 0 of 1 applications are done"
 
 
 def test_a_pause_by_a_person_stops_hops(shop: Hosted, loop: Loop, client: SyncPrefectClient) -> None:
