@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from flows.serve import free_port
-from tests.e2e.conftest import Server, kill, told, until
+from tests.e2e.conftest import Server, hops_are_runs_again, kill, promotions, told, until
 from tests.support.hosted import Hosted
 from tests.support.postgres import Postgres
 
@@ -117,12 +117,6 @@ def pool(everything: Pool) -> Iterator[Pool]:
     for log in sorted(everything.folder.glob("*.log")):
         if log.name != "server.log":
             told(log)
-
-
-def promotions(shop: Hosted, name: str) -> list[str]:
-    """The sources of all promotions into an environment, oldest first."""
-    log = shop.origin.log(f"env/{name}")[::-1]
-    return [commit.trailers["Promotion-Source"] for commit in log if "Promotion-Plan" in commit.trailers]
 
 
 @contextmanager
@@ -264,8 +258,5 @@ def goes_on(pool: Pool, shop: Hosted, log: Path) -> None:
     """After an outage: no run stays open, the next change is runs again, and nothing that is said is wrong."""
     over = {"COMPLETED", "CRASHED", "FAILED"}
     until(lambda: {r["state_type"] for r in pool.server.runs(shop.name)} <= over, 240)
-    commit = shop.commit("dev", {"web": "3\n"})
-    until(lambda: len(promotions(shop, "prod")) == 2, 240)
-    assert promotions(shop, "qa")[1:] == [commit]
-    until(lambda: f"{shop.name}: qa <- dev {commit[:7]}" in pool.server.states(shop.name))
+    hops_are_runs_again(pool.server, shop)
     true_to_git(log, shop, pool.server.states(shop.name))

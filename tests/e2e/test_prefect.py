@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import Server, Serving, told, until
+from tests.e2e.conftest import Server, Serving, hops_are_runs_again, promotions, told, until
 from tests.support.hosted import Hosted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -23,12 +23,6 @@ SLOW = """\
 #!/bin/sh
 while read old new ref; do case $ref in refs/heads/env/qa) touch '{flag}'; sleep 5;; esac; done
 """
-
-
-def promotions(shop: Hosted, name: str) -> list[str]:
-    """The sources of all promotions into an environment, oldest first."""
-    log = shop.origin.log(f"env/{name}")[::-1]
-    return [commit.trailers["Promotion-Source"] for commit in log if "Promotion-Plan" in commit.trailers]
 
 
 def logs(server: Server, run: str) -> str:
@@ -124,9 +118,7 @@ def test_the_loop_goes_on_without_the_server(server: Server, serve: Serve, tmp_p
         server.start()
     until(lambda: serving.log.read_text().count("Prefect answers: each hop is a run there") == 2)
     assert server.runs("alone") == []
-    commit = shop.commit("dev", {"web": "3\n"})
-    until(lambda: len(promotions(shop, "prod")) == 2)
-    until(lambda: server.states("alone").get(f"alone: qa <- dev {commit[:7]}") == f"promoted {shop.tip('qa')[:7]}")
+    hops_are_runs_again(server, shop)
 
 
 def test_a_scheduled_run_completes(server: Server, serve: Serve, tmp_path: Path) -> None:
@@ -170,9 +162,7 @@ def test_what_the_server_lost_is_registered_again(server: Server, serve: Serve, 
         httpx.delete(f"{server.url}/api/deployments/{server.deployment('lost', flow)['id']}").raise_for_status()
     until(lambda: server.deployment("lost").get("id", before) != before)
     assert serving.said("Prefect has lost promote/lost, propagate/lost: registering again")
-    commit = shop.commit("dev", {"web": "2\n"})
-    until(lambda: promotions(shop, "prod"), 90)
-    until(lambda: server.states("lost").get(f"lost: qa <- dev {commit[:7]}") == f"promoted {shop.tip('qa')[:7]}")
+    hops_are_runs_again(server, shop)
 
 
 def test_a_server_of_its_own(tmp_path: Path) -> None:
