@@ -19,6 +19,7 @@ from prefect.states import Cancelled, Crashed, Failed, Running
 
 from flows import deployments, remote
 from flows.api import Api
+from flows.asked import Asked
 from promotion.config import load
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, as_bug, as_data, of_data
 from tests.support import prefect
@@ -339,6 +340,17 @@ def test_ctrl_c_ends_following_only(shop: Shop, client: SyncPrefectClient) -> No
     assert str(run.id) in rest
     assert run.state_type is not None
     assert run.state_type.value == "SCHEDULED"
+
+
+@pytest.mark.usefixtures("client")
+def test_the_event_says_who_typed_it(shop: Shop) -> None:
+    """And not who runs the worker."""
+    register(shop)
+    with Api() as api, prefect.worker():
+        start = remote.promote(api, None, "shop", "qa", None, Asked(by="bob@example.com"))
+        remote.follow(api, start, lambda _: None, lambda _: None)
+    (event,) = shop("--json", "history", "qa", "--event", "promoted").json["events"]
+    assert event["by"] == "bob@example.com"
 
 
 def test_every_is_for_the_loop(shop: Shop) -> None:
