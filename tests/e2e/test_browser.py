@@ -114,8 +114,7 @@ def test_people_start_a_hop_that_waits(
     """The form of the deployment, filled in by hand; the run says what it waits for, and until when."""
     serve(shop)
     shop.commit("dev", {"web": "3\n"})
-    page.goto(f"{server.url}/deployments")
-    page.get_by_role("link", name="promote", exact=True).first.click()
+    page.goto(f"{server.url}/deployments/deployment/{server.deployment(shop.name)['id']}")
     page.get_by_role("button", name="Run", exact=True).first.click()
     page.get_by_text("Custom run", exact=False).first.click()
     see(page, "Whose environment", "Where to")
