@@ -16,7 +16,7 @@ from uuid import UUID
 from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment, VersionType  # type: ignore[attr-defined]
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
@@ -102,7 +102,11 @@ def _watch(names: Sequence[str]) -> None:
 
 
 def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeployment]:
-    """`promote` with the environments' schedules, and `propagate` without any; both by this name, if there is one."""
+    """`promote` with the environments' schedules, and `propagate` without any; both by this name, if there is one.
+
+    Without a version type Prefect would ask git where it was started, with all our variables, and keep the address of that
+    repository's remote: there may be a token in either.
+    """
     config = {"config": str(pipeline.path.absolute())}
     applications = ", ".join(f"`{a.name}`" for a in pipeline.applications)
     hop = promote.to_deployment(
@@ -111,6 +115,7 @@ def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeplo
         tags=["promotion"],
         description=f"One hop into one environment, if every gate passes. Applications: {applications}.",
         entrypoint_type=EntrypointType.MODULE_PATH,
+        version_type=VersionType.SIMPLE,
         schedules=list(schedules(pipeline)),
     )
     everything = propagate.to_deployment(
@@ -119,6 +124,7 @@ def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeplo
         tags=["promotion"],
         description="One round over everything, now: observe, verify, and each hop that passes its gates.",
         entrypoint_type=EntrypointType.MODULE_PATH,
+        version_type=VersionType.SIMPLE,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     )
     return [_plain(hop), _plain(everything)]

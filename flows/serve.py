@@ -124,7 +124,15 @@ def _server(pipeline: Pipeline, environ: Mapping[str, str]) -> tuple[str, Child]
     }
     argv = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
     options = {"config": str(pipeline.path), "argv": argv}
-    return api, _child("server", options, {**environ, **settings})
+    return api, _child("server", options, {**_without_tokens(pipeline, environ), **settings})
+
+
+def _without_tokens(pipeline: Pipeline, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The server talks to no repository."""
+    used = {
+        c.token_env for a in pipeline.applications for c in (a.credential, *(e.credential for e in a.environments)) if c
+    }
+    return {key: value for key, value in environ.items() if key not in used}
 
 
 def _own_folder(parent: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -28,10 +29,11 @@ from flows import deployments, pages, runs
 from flows.api import Api
 from flows.promote import promote, propagate
 from flows.rounds import Loop, Prefect, close_rounds, one_round
-from flows.serve import Options, serve
+from flows.serve import Options, _server, serve
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.sites import open_sites
+from tests.support.canary import spies, told
 from tests.support.hosted import Hosted
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
@@ -544,6 +546,28 @@ def test_the_loop_starts_what_no_schedule_there_starts(tmp_path: Path, client: S
         rounds(loop, 2)
         (run,) = promote_runs(client)
         assert run.parameters["environment"] == "qa"
+
+
+def test_prefect_starts_no_git(
+    shop: Hosted, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would give git all our variables, and send the address of that folder's remote: a CI's has a token in it (S15)."""
+    assert promote_runs(client) == []
+    monkeypatch.setenv("PATH", f"{spies(tmp_path / 'spies', 'git')}:{os.environ['PATH']}")
+    for deployment in deployments.deployments(load(shop.file)):
+        deployment.apply()
+    assert told(tmp_path / "spies", []) == {}
+
+
+def test_the_server_of_our_own_gets_no_token(shop: Hosted) -> None:
+    """It talks to no repository, and what it starts is not ours."""
+    config = json.loads(shop.file.read_text())
+    config |= {"repository": "https://git.example.com/shop.git", "credentials": {"token_env": "READ_TOKEN"}}
+    config["environments"][1]["credentials"] = {"token_env": "QA_TOKEN"}
+    shop.file.write_text(json.dumps(config))
+    given = {"READ_TOKEN": "a", "QA_TOKEN": "b", "OTHER": "c", "PREFECT_HOME": str(shop.folder / "prefect")}
+    _, child = _server(load(shop.file), given)
+    assert set(child.environ) & set(given) == {"OTHER", "PREFECT_HOME"}
 
 
 def test_without_a_server_serve_says_what_to_do(shop: Hosted) -> None:
