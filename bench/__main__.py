@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import commands, fleet, hop, shared, where
+from bench import commands, fleet, hop, ledger, shared, where
 from bench.table import Row, note, printed
 
 
@@ -46,10 +46,26 @@ def _where(quick: bool) -> Iterator[Row]:
     yield Row(f"`promotion where`, {commits:,} commits, whole process, warm", f"{worst:.2f} s", "<= 1 s", worst <= 1)
 
 
+def _ledger(quick: bool) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = ledger.measure(Path(folder), (10, 10_000), 5 if quick else 30)
+    words = (
+        f"read {long.read * 1e3:.0f} ms, append {long.append * 1e3:.0f} ms, state {short.state} and {long.state} bytes"
+    )
+    note(f"ledgers of 10 and 10,000 events: {words}")
+    for name, ratio in (("read", long.read / short.read), ("append", long.append / short.append)):
+        what = f"{name}, a ledger of 10,000 events against one of 10"
+        yield Row(what, f"{ratio:.2f} x", "<= 1.5 x", ratio <= 1.5)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = where.look_back(Path(folder), 10_000, 2 if quick else 5)
+    note("10,000 events: " + ", ".join(f"{name} {value:.2f} s" for name, value in seconds.items()))
+
+
 BENCHES: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "hop": _hop,
     "commands": _commands,
     "where": _where,
+    "ledger": _ledger,
     "fleet": fleet.rows,
     "shared": shared.rows,
 }

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from bench.hop import PLAIN, _git
 from promotion.events import Event, fold
+from promotion.model import Application
 from promotion.state import State, to_json
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,11 +36,20 @@ def dumped(data: Any) -> bytes:
     return (json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n").encode("ascii")
 
 
-def promoted(path: Path, changes: int) -> tuple[str, list[tuple[str, str, str]], dict[str, str]]:
-    """A bare repository in which so many changes of one file went dev -> qa -> prod.
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A repository whose changes went dev -> qa -> prod."""
 
-    Returns the first commit, each change's commits in dev, qa and prod, and the trees of all commits.
-    """
+    origin: Path
+    first: str
+    promoted: list[tuple[str, str, str]]
+    """What each promoted commit of dev became in dev, qa and prod; oldest first."""
+    trees: dict[str, str]
+    """Of all commits."""
+
+
+def promoted(path: Path, changes: int, step: int = 1) -> Past:
+    """A bare repository in which every step-th commit of dev was promoted, so many in all."""
     path.mkdir(parents=True)
     _git(path, "init", "-q", "--bare", "-b", "main")
     _git(path, "config", "gc.auto", "0")
@@ -46,27 +58,36 @@ def promoted(path: Path, changes: int) -> tuple[str, list[tuple[str, str, str]],
     with subprocess.Popen(words, cwd=path, env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as git:
         assert git.stdin is not None
         assert git.stdout is not None
-        tips, ask, tell = {"dev": 1, "qa": 1, "prod": 1}, git.stdin, git.stdout
-        ask.write(commit(b"env/dev", 1, 1, b"start", b"") + b"get-mark :1\n")
-        ask.flush()
-        first = tell.readline().decode().strip()
+        tips, mark = {"dev": 1, "qa": 1, "prod": 1}, 1
+        git.stdin.write(commit(b"env/dev", 1, b"start", b"", range(500)))
+        first = _id(git, 1)
         for number in range(changes):
-            made = [""]
-            for place, name in enumerate(tips):
-                mark = 2 + 3 * number + place
-                parents = b"from :%d\n" % tips[name] + (b"merge :%d\n" % (mark - 1) if place else b"")
-                message = _message(number, name, made[-1]) if place else b"change"
-                ask.write(
-                    commit(b"env/" + name.encode(), mark, number + 2, message, parents) + b"get-mark :%d\n" % mark
-                )
-                ask.flush()
-                made.append(tell.readline().decode().strip())
+            changed = range(number * step, (number + 1) * step)
+            for n in changed:
+                mark += 1
+                git.stdin.write(commit(b"env/dev", mark, b"change", b"from :%d\n" % tips["dev"], [n]))
+                tips["dev"] = mark
+            made = [_id(git, mark)]
+            for name in ("qa", "prod"):
+                parents = b"from :%d\nmerge :%d\n" % (tips[name], mark)
+                mark += 1
+                message = _message(number, name, made[-1])
+                git.stdin.write(commit(b"env/" + name.encode(), mark, message, parents, changed))
+                made.append(_id(git, mark))
                 tips[name] = mark
-            rows.append((made[1], made[2], made[3]))
-        ask.write(b"done\n")
-        ask.flush()
+            rows.append((made[0], made[1], made[2]))
+        git.stdin.write(b"done\n")
+        git.stdin.flush()
     trees = dict(line.split() for line in _git(path, "log", "--all", "--format=%H %T").splitlines())
-    return first, rows, trees
+    return Past(path, first, rows, trees)
+
+
+def _id(git: subprocess.Popen[bytes], mark: int) -> str:
+    assert git.stdin is not None
+    assert git.stdout is not None
+    git.stdin.write(b"get-mark :%d\n" % mark)
+    git.stdin.flush()
+    return git.stdout.readline().decode().strip()
 
 
 def _message(number: int, name: str, source: str) -> bytes:
@@ -79,24 +100,30 @@ def plan_id(number: int, name: str) -> str:
     return f"{number:063x}{name == 'qa':d}"
 
 
-def commit(branch: bytes, mark: int, number: int, message: bytes, parents: bytes) -> bytes:
-    """One commit of a fast-import, which changes one of 500 files."""
-    person, content = b"b <b@example.com> %d +0000" % (1_600_000_000 + number), b"replicas: %d\n" % number
+def commit(branch: bytes, mark: int, message: bytes, parents: bytes, changed: Iterable[int]) -> bytes:
+    """One commit of a fast-import, a second after the one before; each number changes one of 500 files."""
+    person = b"b <b@example.com> %d +0000" % (1_600_000_000 + mark)
     head = b"commit refs/heads/%s\nmark :%d\nauthor %s\ncommitter %s\n" % (branch, mark, person, person)
-    file = b"M 100644 inline apps/%d.yaml\ndata %d\n%s\n" % (number % 500, len(content), content)
-    return head + b"data %d\n%s\n" % (len(message), message) + parents + file
+    return head + b"data %d\n%s\n" % (len(message), message) + parents + b"".join(map(_file, changed))
 
 
-def configured(application: str, in_force: Any) -> Event:
-    return Event("configured", application, None, START, "bench", {"in_force": in_force, "reason": "first use"})
+def _file(number: int) -> bytes:
+    content = b"replicas: %d\n" % number
+    return b"M 100644 inline apps/%d.yaml\ndata %d\n%s\n" % (number % 500, len(content), content)
 
 
-def walk(
-    application: str, commits: Iterable[tuple[str, str, str]], trees: dict[str, str], first: str
-) -> Iterator[Event]:
-    """A change a minute walks dev -> qa -> prod: (dev's commit, qa's, prod's) -> 8 events. `trees` has each promotion's."""
-    base, tips = {"qa": first, "prod": first}, {"qa": first, "prod": first}
-    for number, (dev, qa, prod) in enumerate(commits):
+def walk(application: Application, past: Past, most: int | None = None) -> Iterator[Event]:
+    """All that was recorded while the changes walked, one a minute: 8 events each, the oldest `most` of them all."""
+    return islice(_walk(application.name, application.in_force, past), most)
+
+
+def _walk(application: str, in_force: Any, past: Past) -> Iterator[Event]:
+    yield Event("configured", application, None, START, "bench", {"in_force": in_force, "reason": "first use"})
+    for name in ("qa", "prod"):
+        data = {"commit": past.first, "source": past.first}
+        yield Event("adopted", application, name, START, "bench", data)
+    base, tips = {"qa": past.first, "prod": past.first}, {"qa": past.first, "prod": past.first}
+    for number, (dev, qa, prod) in enumerate(past.promoted):
         at = START + timedelta(minutes=number + 1)
         yield _seen(application, "dev", dev, at)
         for name, source, made in (("qa", dev, qa), ("prod", qa, prod)):
@@ -104,7 +131,7 @@ def walk(
                 "plan_id": f"{number:063x}{name == 'qa':d}",
                 "commit": made,
                 "source": source,
-                "tree": trees.get(made, ""),
+                "tree": past.trees[made],
             }
             data |= {
                 "base": base[name],

@@ -1,4 +1,4 @@
-"""`promotion where COMMIT` as a whole process, on a history of 100,000 commits that was promoted some hundred times."""
+"""`where`, `history` and `audit` as whole processes: on 100,000 commits of which some hundred were promoted, and 10,000 events."""
 
 from __future__ import annotations
 
@@ -8,73 +8,46 @@ import time
 from pathlib import Path
 from statistics import median
 
+from bench import records
 from bench.commands import FILE
 from bench.hop import PLAIN
+from promotion.config import load
 
 STEP = 250
 """Commits between two promotions."""
+EVENTS_A_CHANGE = 8
 
 
 def measure(folder: Path, commits: int, rounds: int) -> dict[str, float]:
-    """Median seconds for the oldest, a middle and the newest commit, and of a promotion in the middle; warm."""
-    origin, line = history(folder / "shop.git", commits)
-    (folder / "environments.yaml").write_text(FILE.format(repository=origin))
-    promotion = [str(Path(sys.executable).with_name("promotion")), "-c", str(folder / "environments.yaml")]
+    """Median seconds of `where`, by the commit that is asked for: the oldest, a middle and the newest, and a promotion; warm."""
+    past = _past(folder, commits // STEP, STEP)
+    middle = past.promoted[len(past.promoted) // 2]
+    asked = {"oldest": past.first, "middle": middle[0], "newest": past.promoted[-1][0], "promotion": middle[2]}
+    return {name: _median(folder, ["where", commit], rounds) for name, commit in asked.items()}
+
+
+def look_back(folder: Path, events: int, rounds: int) -> dict[str, float]:
+    """Median seconds of `history --limit 20`, `history --since` (the whole ledger is read) and `audit`; warm."""
+    _past(folder, events // EVENTS_A_CHANGE, 1)
+    verbs = {"limit": ["history", "--limit", "20"], "since": ["history", "--since", "1d"], "audit": ["audit"]}
+    return {name: _median(folder, words, rounds) for name, words in verbs.items()}
+
+
+def _past(folder: Path, changes: int, step: int) -> records.Past:
+    past = records.promoted(folder / "shop.git", changes, step)
+    file = folder / "environments.yaml"
+    file.write_text(FILE.format(repository=past.origin))
+    (application,) = load(file).applications
+    records.write(past.origin, application.name, records.walk(application, past))
+    return past
+
+
+def _median(folder: Path, words: list[str], rounds: int) -> float:
+    promotion = [sys.executable, "-m", "promotion.cli", "-c", str(folder / "environments.yaml"), *words]
     environ = {**PLAIN, "HOME": str(folder), "PROMOTION_CACHE": str(folder / "cache")}
-    asked = {"oldest": line[0], "middle": line[len(line) // 2], "newest": line[-1]}
-    asked["promotion"] = _git(origin, "rev-parse", f"env/prod~{commits // STEP // 2}")
-    for commit in asked.values():  # makes the clone, and what git writes beside it
-        subprocess.run([*promotion, "where", commit], check=True, env=environ, stdout=subprocess.DEVNULL)
-    return {
-        name: median(_whole([*promotion, "where", commit], environ) for _ in range(rounds))
-        for name, commit in asked.items()
-    }
-
-
-def _whole(words: list[str], environ: dict[str, str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(words, env=environ, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - began
-
-
-def _git(where: Path, *args: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(["git", *args], cwd=where, env=PLAIN, check=True, input=stdin, capture_output=True)
-    return done.stdout.decode().strip()
-
-
-def history(path: Path, commits: int) -> tuple[Path, list[str]]:
-    """A bare repository, and dev's commits, oldest first. qa and prod took every STEPth."""
-    path.mkdir(parents=True)
-    _git(path, "init", "-q", "--bare", "-b", "main")
-    _git(path, "config", "gc.auto", "0")
-    lines = [_commit(b"env/dev", n, b"change %d of shop" % n, _file(n), mark=n) for n in range(1, commits + 1)]
-    _git(path, "fast-import", "--quiet", stdin=b"".join(lines))
-    line = _git(path, "rev-list", "--reverse", "env/dev").split()
-    tips = {b"qa": line[STEP // 2], b"prod": line[STEP // 2]}
-    for number in range(STEP, commits - STEP, STEP):
-        source = line[number]
-        text = b""
-        for name in tips:
-            said = {
-                "Plan": "0" * 64,
-                "Application": "shop",
-                "Environment": name.decode(),
-                "Source": source,
-                "Attempt": "1" * 32,
-            }
-            message = "shop\n\n" + "".join(f"Promotion-{key}: {value}\n" for key, value in said.items())
-            parents = b"from %s\nmerge %s\n" % (tips[name].encode(), source.encode())
-            text = _commit(b"env/" + name, commits + number, message.encode(), parents + _file(number + 1), mark=1)
-            tips[name] = source = _git(path, "fast-import", "--quiet", "--done", stdin=text + b"get-mark :1\ndone\n")
-    return path, line
-
-
-def _file(number: int) -> bytes:
-    content = b"replicas: %d\n" % number
-    return b"M 100644 inline apps/%d.yaml\ndata %d\n%s\n" % (number % 500, len(content), content)
-
-
-def _commit(branch: bytes, second: int, message: bytes, rest: bytes, mark: int) -> bytes:
-    person = b"b <b@example.com> %d +0000" % (1_600_000_000 + second)
-    head = b"commit refs/heads/%s\nmark :%d\nauthor %s\ncommitter %s\n" % (branch, mark, person, person)
-    return head + b"data %d\n%s\n" % (len(message), message) + rest
+    took: list[float] = []
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        subprocess.run(promotion, env=environ, stdout=subprocess.DEVNULL, check=True)
+        took.append(time.perf_counter() - began)
+    return median(took[1:])  # the first makes the clone, and what git writes beside it

@@ -211,7 +211,7 @@ def forge(
     stage: Stage,
     *,
     observed: bool = True,
-    files: Mapping[str | bytes, File] | None = None,
+    files: Mapping[str | bytes, File | None] | None = None,
     merged: bool = True,
     said: tuple[str, str] = ("", ""),
     **more: Any,

@@ -12,7 +12,7 @@ from promotion.reconcile import adopt
 from promotion.repository import process
 from promotion.repository.objects import Objects
 from tests.support.stage import Stage
-from tests.test_report import tamper, walked
+from tests.test_report import forge, tamper, walked
 
 
 def problems(stage: Stage) -> list[str]:
@@ -100,3 +100,19 @@ def test_the_audit_needs_no_process_for_an_event(stage: Stage, monkeypatch: pyte
             for _ in range(3):
                 stage.round()
     assert counts[0] == counts[1] < 10
+
+
+def test_what_the_server_still_has_is_asked_for(stage: Stage) -> None:
+    """prod was rewound, and no branch has its last release: from a new clone the finding is the same."""
+    walked(stage)
+    lost = stage.tip("prod")
+    stage.origin.set("env/prod", stage.origin.log("env/prod")[1].commit)
+    assert problems(stage) == [f"{lost[:7]} is not on the branch of prod: was it rewound?"]
+
+
+def test_a_hotfix_that_a_promotion_lost_is_seen(stage: Stage) -> None:
+    """What landed is exactly what was tested, and must not be: qa had something of its own."""
+    walked(stage)
+    stage.commit("qa", {"hotfix": "1\n"})
+    _, commit = forge(stage, files={"web": "3\n", "hotfix": None})
+    assert problems(stage) == [f"{commit[:7]} is not what the entry table says at hotfix"]
