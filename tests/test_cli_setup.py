@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from promotion.cli import main
+from promotion.cli.draft import create, draft
 from promotion.config import load
+from promotion.errors import ConfigError
 from tests.support.git import Origin
 from tests.support.shop import Shop
 
@@ -99,6 +102,100 @@ def test_init_of_an_empty_repository(tmp_path: Path, capsys: pytest.CaptureFixtu
     words = ["--repository", str(origin.path), "--environments", "dev"]
     assert init(tmp_path / "environments.yaml", *words) == 2
     assert "is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("branches", "written", "made"),
+    [
+        (["main"], "dev,qa,prod", {"env/dev": "main", "env/qa": "env/dev", "env/prod": "env/qa"}),
+        (["main", "env/qa"], "dev,qa,prod", {"env/dev": "main", "env/prod": "env/qa"}),
+        (["main"], "dev=main,qa,prod=release", {"env/qa": "main", "release": "env/qa"}),
+        (["env/dev", "env/qa"], "dev,qa", {}),
+    ],
+    ids=["none is there", "one is there", "named", "all are there"],
+)
+def test_init_creates_branches(tmp_path: Path, branches: list[str], written: str, made: dict[str, str]) -> None:
+    """Each where the one before it is, the first at the default branch; it says which, and the file is right."""
+    origin = Origin.create(tmp_path / "shop.git", branches)
+    for branch in branches:
+        origin.commit(branch, {"of": f"{branch}\n"})
+    before, file = origin.refs(), tmp_path / "environments.yaml"
+    assert init(file, "--repository", str(origin.path), "--environments", written, "--create-branches") == 0
+    after = origin.refs()
+    assert after == before | {f"refs/heads/{branch}": after[f"refs/heads/{start}"] for branch, start in made.items()}
+    assert main(["-c", str(file), "validate", "--online"]) == 0
+
+
+def test_init_says_what_it_created(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And without the option which one would."""
+    origin = Origin.create(tmp_path / "shop.git", ["main"])
+    file, words = (
+        tmp_path / "environments.yaml",
+        ["--repository", str(tmp_path / "shop.git"), "--environments", "dev,qa"],
+    )
+    assert init(file, *words) == 2
+    assert "--create-branches" in capsys.readouterr().err
+    assert main(["-c", str(file), "--json", "init", *words, "--create-branches"]) == 0
+    assert json.loads(capsys.readouterr().out)["created"] == {"env/dev": "main", "env/qa": "env/dev"}
+    file.unlink()
+    origin.set("env/qa", None)
+    assert init(file, *words, "--create-branches") == 0
+    assert "created env/qa, where env/dev is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("environments", "told"),
+    [
+        ("dev,dev", "is there twice"),
+        ("dev,qa=a..b", "a..b"),
+        ("dev=x,qa=x", "x"),
+        ("dev,qa=main/below", "main/below"),
+        ("dev,qa=promotion/shop", "promotion/shop"),
+    ],
+)
+def test_init_creates_nothing_when_anything_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], environments: str, told: str
+) -> None:
+    """Neither branches nor the file; names that a branch or the ledger cannot have, too."""
+    origin, file = Origin.create(tmp_path / "shop.git", ["main"]), tmp_path / "environments.yaml"
+    before = origin.refs()
+    words = ["--repository", str(origin.path), "--environments", environments, "--create-branches"]
+    assert init(file, *words) == 2
+    assert told in capsys.readouterr().err
+    assert origin.refs() == before
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("trouble", ["the file is there", "the folder is not", "no default branch", "a rule"])
+def test_init_creates_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], trouble: str) -> None:
+    """A file that cannot be written, a remote without a start, and a host that refuses one of the branches."""
+    origin, file = Origin.create(tmp_path / "shop.git", ["main"]), tmp_path / "environments.yaml"
+    if trouble == "the file is there":
+        file.write_text("mine")
+    elif trouble == "the folder is not":
+        file = tmp_path / "nowhere" / "environments.yaml"
+    elif trouble == "no default branch":
+        origin.git("symbolic-ref", "HEAD", "refs/heads/unborn")
+    else:
+        origin.hook("update", '#!/bin/sh\n[ "$1" != refs/heads/env/qa ] || { echo "not that one" >&2; exit 1; }\n')
+    before = origin.refs()
+    words = ["--repository", str(origin.path), "--environments", "dev,qa", "--create-branches"]
+    assert init(file, *words) == 2
+    said = capsys.readouterr().err
+    assert {"a rule": "not that one", "no default branch": "default branch"}.get(trouble, "") in said
+    assert origin.refs() == before
+    assert file.exists() == (trouble == "the file is there")
+
+
+def test_init_leaves_alone_what_somebody_created_meanwhile(tmp_path: Path) -> None:
+    """And creates none of the others."""
+    origin = Origin.create(tmp_path / "shop.git", ["main"])
+    drafted = draft(str(origin.path), "dev,qa", tmp_path, os.environ, create=True)
+    theirs = origin.commit("env/qa", {"theirs": "1\n"})
+    with pytest.raises(ConfigError, match="did not create"):
+        create(drafted, os.environ)
+    assert "refs/heads/env/dev" not in origin.refs()
+    assert origin.tip("env/qa") == theirs
 
 
 # --- validate and schema --------------------------------------------------------------------------------------------

@@ -1,14 +1,16 @@
-"""The text of a first environments.yaml, from the branches of a repository."""
+"""The text of a first environments.yaml, from the branches of a repository; and those that it has not yet."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from promotion.config import names
-from promotion.errors import ConfigError
-from promotion.repository import Git, Repository
+from promotion.errors import ConfigError, TemporaryError
+from promotion.repository import Git, Repository, Update
+from promotion.repository.words import gist
 from promotion.sites import cache_folder
 from promotion.spelling import nearest
 
@@ -46,26 +48,60 @@ TARGET = """\
 """
 
 
-def draft(repository: str, environments: str, base: Path, environ: Mapping[str, str]) -> str:
-    """The file's text: each environment takes commits from the one before it. Asks the remote for its branches.
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The file's text, and the branches that it names and that are not there: each with the branch that it begins at."""
 
-    Raises ConfigError for a repository that is not there, or a branch that cannot be found.
+    text: str
+    place: str
+    missing: Mapping[str, str]
+
+
+def draft(repository: str, environments: str, base: Path, environ: Mapping[str, str], *, create: bool = False) -> Draft:
+    """Each environment takes commits from the one before it. Asks the remote for its branches, and writes nothing.
+
+    With `create` a branch that is not there is to begin where the one before it is, the first at the remote's default
+    branch. Raises ConfigError for a repository that is not there, or a branch that cannot be found.
     """
     if wrong := names.repository(repository):
         raise ConfigError(wrong, where="--repository")
     wanted = dict(_wanted(environments))
     place = names.place(repository, base)
-    cache = cache_folder(environ)
-    with Repository(place, Git(environ, cache), cache) as opened:
+    with _opened(place, environ) as opened:
         there = opened.branches()
+        before = opened.default_branch() if create else None
     if not there:
         raise ConfigError("the repository is empty: push the environments' branches first", where=repository)
-    text, source = HEAD.format(repository=_quoted(repository)), None
+    text, source, missing = HEAD.format(repository=_quoted(repository)), None, dict[str, str]()
     for name, branch in wanted.items():
-        found = _quoted(_branch(name, branch, there))
-        text += (TARGET if source else ROOT).format(name=name, branch=found, source=source)
-        source = name
-    return text
+        found = _branch(name, branch, there, create=create)
+        if found not in there:
+            missing[found] = before or ""
+            if before not in (*there, *missing):
+                raise ConfigError("has no default branch for the first environment to begin at", where=repository)
+        text += (TARGET if source else ROOT).format(name=name, branch=_quoted(found), source=source)
+        source, before = name, found
+    return Draft(text, place, missing)
+
+
+def _opened(place: str, environ: Mapping[str, str]) -> Repository:
+    return Repository(place, Git(environ, cache_folder(environ)), cache_folder(environ))
+
+
+def create(drafted: Draft, environ: Mapping[str, str]) -> None:
+    """Makes the missing branches on the remote: all of them, or none. Raises ConfigError or TemporaryError."""
+    with _opened(drafted.place, environ) as opened:
+        begin = [f"refs/heads/{branch}" for branch in drafted.missing.values() if branch not in drafted.missing]
+        at = {ref.removeprefix("refs/heads/"): oid for ref, oid in opened.refresh(begin).tips.items()}
+        for branch, before in drafted.missing.items():
+            if before not in at:
+                raise TemporaryError(f"`{before}` is not there any more", where=drafted.place)
+            at[branch] = at[before]
+        said = opened.push([Update(f"refs/heads/{branch}", None, at[branch]) for branch in drafted.missing])
+        there = opened.branches()
+    if not all(there.get(branch) == at[branch] for branch in drafted.missing):
+        wanted = ", ".join(f"`{branch}`" for branch in drafted.missing)
+        raise ConfigError(f"the remote did not create {wanted}: {gist(said)}", where=drafted.place)
 
 
 def _wanted(environments: str) -> list[tuple[str, str | None]]:
@@ -80,14 +116,17 @@ def _wanted(environments: str) -> list[tuple[str, str | None]]:
     return wanted
 
 
-def _branch(name: str, branch: str | None, there: Collection[str]) -> str:
+def _branch(name: str, branch: str | None, there: Collection[str], *, create: bool) -> str:
     guesses = [branch] if branch else [guess.format(name) for guess in GUESSES]
     for guess in guesses:
         if guess in there:
             return guess
+    if create:
+        return guesses[0]
     tried = ", ".join(f"`{guess}`" for guess in guesses)
     missing = f"{name} has no branch {tried}{nearest(branch or name, sorted(there), 8)}"
-    raise ConfigError(missing, where="--environments", hint=f"name it: --environments {name}=BRANCH,...")
+    hint = f"name it: --environments {name}=BRANCH,...  or have it made: --create-branches"
+    raise ConfigError(missing, where="--environments", hint=hint)
 
 
 def _quoted(text: str) -> str:

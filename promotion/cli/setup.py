@@ -14,7 +14,7 @@ from promotion.cli import render
 from promotion.cli.access import HEAD, cells
 from promotion.cli.checkup import checkup
 from promotion.cli.context import call_of, pipeline_of, sites_of, span_of
-from promotion.cli.draft import draft
+from promotion.cli.draft import create, draft
 from promotion.cli.look import status_lines
 from promotion.cli.output import answer, is_terminal, note, printed
 from promotion.cli.remote import DEPLOYMENT
@@ -29,24 +29,42 @@ def init(
     environments: Annotated[
         str, typer.Option("--environments", metavar="LIST", help="dev,qa,prod, or with branches: dev=develop,prod=main")
     ],
+    create_branches: Annotated[
+        bool,
+        typer.Option("--create-branches", help="Make those that are missing, each where the one before it is."),
+    ] = False,
 ) -> int:
     """Writes a commented environments.yaml from the branches that there are. Never overwrites a file."""
     call = call_of(context)
     path = call.config
     if path.exists() or path.is_symlink():
         raise ConfigError("is there already, and is not overwritten", where=str(path))
-    text = draft(repository, environments, Path.cwd(), call.environ)
-    pipeline = config.parse(text.encode(), path)
+    drafted = draft(repository, environments, Path.cwd(), call.environ, create=create_branches)
+    pipeline = config.parse(drafted.text.encode(), path)
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(drafted.text)
     except OSError as exc:
         raise ConfigError(exc.strerror or str(exc), where=str(path)) from exc
+    if drafted.missing:
+        try:
+            create(drafted, call.environ)
+        except BaseException:
+            path.unlink()
+            raise
     names = [f"{e.name} ({e.branch})" for e in pipeline.applications[0].environments]
     answer(
         call,
-        {"file": str(path), "environments": [e.name for e in pipeline.applications[0].environments]},
-        [f"wrote {path}: {', '.join(names)}", "  next    fill in engine and health, then  promotion validate --online"],
+        {
+            "file": str(path),
+            "environments": [e.name for e in pipeline.applications[0].environments],
+            "created": dict(drafted.missing),
+        },
+        [
+            *(f"created {branch}, where {before} is" for branch, before in drafted.missing.items()),
+            f"wrote {path}: {', '.join(names)}",
+            "  next    fill in engine and health, then  promotion validate --online",
+        ],
     )
     return 0
 

@@ -105,6 +105,14 @@ class Repository:
         self._ensure()
         return {ref.removeprefix("refs/heads/"): oid for ref, oid in self._ask(["refs/heads/*"]).items()}
 
+    def default_branch(self) -> str | None:
+        """The branch that the remote's HEAD names, whether it is there or not."""
+        answer = self._talk("ls-remote", "--symref", "origin", "HEAD", seconds=REMOTE_SECONDS)
+        if answer.status:
+            raise self._fault(answer.said)
+        found = re.search(rb"^ref: refs/heads/(\S+)\tHEAD$", answer.output, re.MULTILINE)
+        return found[1].decode("utf-8", "surrogateescape") if found else None
+
     def push(self, updates: Sequence[Update], credential: Credential | None = None) -> str:
         """Compare-and-swap of several refs at once. Returns what the remote said, '' if nothing.
 
