@@ -9,6 +9,8 @@ from base64 import b64encode
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from tests.support.canary import Watch, found, searched, spies, told
 from tests.support.http_git import Fault, GitHost, Token
 from tests.support.shop import Shop
@@ -63,6 +65,7 @@ def shop_with_tokens(folder: Path, host: GitHost, secrets: Path) -> Shop:
     return shop
 
 
+@pytest.mark.timeout(300)
 def test_no_token_is_anywhere(tmp_path: Path, home: Path) -> None:
     """Every command, also with -v and as JSON, with wrong and missing tokens, refusals, cut connections, and git's tracing on."""
     bin_ = spies(tmp_path / "spies", "git", "grep", "env")
