@@ -14,7 +14,7 @@ ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 REMAKE := remake
 endif
 
-.PHONY: help demo demo-clean test e2e robustness lint format bench lock clean .venv remake
+.PHONY: help demo demo-clean test e2e robustness mutants lint format bench lock clean .venv remake
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -34,6 +34,9 @@ e2e: .venv  ## the slow tests: Prefect, a browser, an installation from nothing,
 
 robustness: .venv  ## half an hour of kills, faults and crowds, judged by a checker of its own (ROBUSTNESS_SEED replays)
 	ROBUSTNESS=1 $(BIN)/python -m pytest -m robustness -n auto --maxprocesses 4 --timeout 1800
+
+mutants: .venv  ## remove each guard of docs/safety.md in turn, in a copy: does a test notice? (ONLY=S4)
+	$(BIN)/python -m tests.mutants -j "$$(nproc)" $(addprefix --only ,$(ONLY))
 
 lint: .venv  ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff check .

@@ -310,6 +310,22 @@ def test_a_held_change_is_not_brought_back_by_what_comes_on_top(stage: Stage) ->
     assert stage.origin.show("env/qa", "b") == "good\n"
 
 
+def test_a_change_that_is_held_in_the_source_does_not_come_along(stage: Stage) -> None:
+    """What stands on top of it there is healthy, and has it all the same."""
+    stage.change("qa", auto=False)
+    stage.round()
+    bad = stage.commit("dev", {"a": "bad\n"})
+    hold(stage.site, stage.env("dev"), bad, "broke the till")
+    stage.commit("dev", {"unrelated": "1\n"})
+    stage.round()
+    plan = stage.plan("qa", by_hand=True)
+    assert plan.verdict == "block"
+    assert f"has {bad[:7]}, held in dev: broke the till" in plan.reason
+    stage.commit("dev", {"a": "good\n"})
+    stage.round()
+    assert stage.plan("qa", by_hand=True).verdict == "pass"
+
+
 def test_a_lifted_hold_lets_the_change_pass(stage: Stage) -> None:
     """By the commit as held, or by the one it came from."""
     root = stage.tip("dev")
@@ -401,3 +417,33 @@ def test_a_gate_is_asked_about_each_candidate_by_itself(tmp_path: Path, build: B
     (tmp_path / "liked").write_text(f"{liked[1]}\n")
     stage.wait(seconds=61)
     assert [hop.plan.commit for hop in stage.round().hops if hop.plan] == [liked[1]]
+
+
+def test_probes_of_one_decision_have_a_deadline_together(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not asked any more is no yes: it waits for the next round."""
+    folder = tmp_path / "stage"
+    probe = Spec("command", {"command": ["true"]})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", auto=False, gates=(probe,)))
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    monkeypatch.setattr(answers, "PROBING", -1.0)
+    plan = stage.plan("qa", by_hand=True)
+    assert (plan.verdict, "not asked" in plan.reason) == ("wait", True)
+
+
+def test_a_mirror_loses_nothing(stage: Stage) -> None:
+    """A hotfix that only the target has is named, and stays until the source has it."""
+    stage.change("qa", strategy="mirror")
+    stage.round()
+    stage.commit("qa", {"fix": "1\n"})
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    plan = stage.plan("qa")
+    assert (plan.verdict, plan.merged.lost if plan.merged else ()) == ("block", (b"fix",))
+    assert stage.origin.show("env/qa", "fix") == "1\n"
+    stage.commit("dev", {"fix": "1\n"})
+    stage.round()
+    assert stage.origin.tree("env/qa") == stage.origin.tree("env/dev")

@@ -245,6 +245,23 @@ def test_absorbed_passes_after_the_source_gate_alone() -> None:
     assert (plan.verdict, plan.absorbs) == ("block", False)
 
 
+def test_what_is_required_counts_for_what_is_absorbed_too() -> None:
+    """Nothing is deployed, and yet the target would stand for a commit that its wave does not have."""
+    target = replace(view().environment, requires=("wave",))
+    for word in (WAIT, PASS):
+        of, known = view(1, environment=target), dict[Question, Any]()
+        while not isinstance(step := decide(of, known), Plan):
+            known[step] = merged(1, absorbed=True) if isinstance(step, Merge) else (word,)
+        assert step.verdict == word.verdict
+
+
+def test_a_mirror_that_would_lose_something_is_refused() -> None:
+    """By the paths that only the target has."""
+    plan, _ = answered(view(1), merge=lambda n: merged(n, lost=(b"only/here",)))
+    assert plan.verdict == "block"
+    assert "only/here" in plan.reason
+
+
 def test_a_conflict_is_a_verdict_of_its_own() -> None:
     """No plan id, the paths named, whatever bytes they have."""
     clash = Merged(None, conflicts=(b"web", b"\xff"))

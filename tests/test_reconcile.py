@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from promotion.model import Spec, Verify
 from promotion.reconcile import promote
+from promotion.reconcile.draft import Draft
+from promotion.reconcile.hop import prepare
+from promotion.reconcile.write import write_all
 from tests.support.stage import SICK, Stage, environment
 
 Build = Callable[..., Stage]
@@ -335,3 +339,62 @@ def test_a_commit_with_other_parents_than_planned_never_lands(stage: Stage, monk
     with pytest.raises(AssertionError, match="parent"):
         promote(stage.site, stage.env("qa"))
     assert stage.tip("qa") == tip
+
+
+def test_a_commit_on_another_tip_than_is_pushed_never_lands(stage: Stage) -> None:
+    """S5: what was prepared stands on a tip; another one is there when it is to be pushed."""
+    stage.change("qa", auto=False)
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    world = stage.world()
+    part = prepare(stage.site, Draft(world, world.state), stage.plan("qa", by_hand=True))
+    assert part is not None
+    fix = stage.commit("qa", {"hotfix": "1\n"})
+    with pytest.raises(AssertionError, match="as its first parent"):
+        write_all([replace(part, draft=replace(part.draft, world=stage.world()))])
+    assert stage.tip("qa") == fix
+
+
+# --- what checks are asked about, and how long they must agree ------------------------------------------------------
+
+
+def test_checks_are_told_what_is_deployed(tmp_path: Path, build: Build) -> None:
+    """S2: and not what the branch has by now."""
+    told = tmp_path / "told"
+    check = Spec("command", {"command": ["sh", "-c", f"echo $PROMOTION_REVISION >{told}"]})
+    stage = build(replace(environment(tmp_path / "stage", "dev"), health=(check,)))
+    stage.round()
+    deployed = stage.tip("dev")
+    stage.commit("dev", {"web": "2\n"})
+    stage.round(sync=False)
+    assert told.read_text().strip() == deployed
+
+
+def test_dwell_counts_from_the_first_healthy_reading_of_a_revision(tmp_path: Path, build: Build) -> None:
+    """Before it is over nothing is healthy; another revision begins anew."""
+    stage = build(environment(tmp_path / "stage", "dev", dwell=timedelta(seconds=10)))
+
+    def healths() -> list[str]:
+        commit = stage.tip("dev")
+        seen = []
+        for _ in range(3):
+            stage.round()
+            seen.append(stage.world().state.of("dev").facts[commit].health.value)
+            stage.wait(seconds=4)
+        return seen
+
+    assert healths() == ["progressing", "progressing", "healthy"]
+    stage.commit("dev", {"web": "2\n"})
+    assert healths() == ["progressing", "progressing", "healthy"]
+
+
+def test_a_verification_is_about_its_own_commit(stage: Stage) -> None:
+    """The release before it is still running, and healthy: that verifies nothing."""
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    stage.round(sync=False)
+    assert stage.world().state.of("qa").verification.state == "pending"  # type: ignore[union-attr]
+    stage.round()
+    assert stage.world().state.of("qa").verification.state == "verified"  # type: ignore[union-attr]

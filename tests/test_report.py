@@ -363,6 +363,20 @@ def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
     assert problems(stage) == ["its state is not what the events up to here make of it"]
 
 
+def test_audit_sees_a_record_with_two_parents(stage: Stage) -> None:
+    """A ledger is a chain: what was merged into it is hidden from who follows first parents."""
+    walked(stage)
+    world, repository = stage.world(), stage.site.repository
+    event = Event("observed", "shop", None, stage.now, "mallory", {"environments": []})
+    tip, _ = ledger.append(repository, world.ledger, world.state, [event])
+    assert tip is not None
+    made = repository.objects.commit(tip)
+    both = [str(world.ledger), stage.tip("dev")]
+    tip = repository.commit_tree(made.tree, both, made.message, stage.now)
+    repository.push([Update(stage.application.ledger, world.ledger, tip)])
+    assert problems(stage) == ["record has 2 parents"]
+
+
 def test_audit_sees_a_record_of_another_application(stage: Stage) -> None:
     """It does not belong here."""
     walked(stage)

@@ -162,6 +162,22 @@ def looked_at(repository: Repository, origin: Origin, tip: str) -> int:
     return len([*repository.first_parents(tip), *repository.first_parents(origin.tip("env/qa"))])
 
 
+def test_a_branch_that_is_reset_while_it_is_fetched_is_asked_for_again(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tip that was named is not in what came: a snapshot never names what the clone lacks."""
+    first, folder, real = origin.tip("env/dev"), tmp_path / "bin", shutil.which("git")
+    origin.commit("env/dev", {"web": "2\n"})
+    folder.mkdir()
+    reset = f"[ -e {folder}/done ] || {{ touch {folder}/done; {real} -C {origin.path} update-ref {DEV} {first}; }}"
+    (folder / "git").write_text(f'#!/bin/sh\ncase " $* " in *" fetch "*) {reset};; esac\nexec {real} "$@"\n')
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    with Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache") as opened:
+        assert opened.refresh([DEV])[DEV] == first
+    assert (folder / "done").exists()
+
+
 def test_refs_are_asked_of_the_remote_every_time(origin: Origin, repository: Repository) -> None:
     """Also a rewritten and a deleted branch; a ref that is not there is absent."""
     first = repository.refresh([DEV, QA])[DEV]

@@ -386,6 +386,58 @@ def test_s4_a_mere_heartbeat_costs_no_second_decision(tmp_path: Path, build: Bui
 
 
 @ways
+def test_s4_a_ledger_that_was_rewound_gets_nothing(stage: Stage, act: Act) -> None:
+    """What somebody took out of the ledger before our push is not put back by it: we decide on what is there."""
+    commit = ready(stage)
+    before = stage.origin.refs()[stage.application.ledger]
+    hold(stage.open("other", "ann"), stage.env("prod"), commit, "no")
+    inject(stage, "push", lambda: stage.origin.set("promotion/shop", before))
+    act(stage)
+    assert landed(stage) == [commit]
+    assert "held prod" not in stage.events()
+
+
+@ways
+def test_s4_what_is_required_fell_ill_before_the_push(tmp_path: Path, build: Build, act: Act) -> None:
+    """What the target requires is part of what was decided on, though nothing is written about it."""
+    folder = tmp_path / "stage"
+    stage = build(
+        *(environment(folder, "dev"), environment(folder, "wave", "dev")),
+        environment(folder, "qa", "dev", requires=("wave",), schedule=None),
+    )
+    stage.change("qa", auto=False)
+    commit = ready(stage)
+    for _ in range(2):
+        stage.round()
+    stage.change("qa", auto=True)
+    assert landed(stage, "wave") == [commit]
+    assert landed(stage) == []
+    release = stage.tip("wave")
+
+    def falls_ill() -> None:
+        (stage.folder / "wave" / "current" / "health").write_text("sick\n")
+        recorded(stage, "wave", release, "degraded")
+
+    inject(stage, "push", falls_ill)
+    act(stage)
+    assert landed(stage) == []
+
+
+def test_s4_a_heartbeat_is_not_written_over_what_fell_ill(tmp_path: Path, build: Build) -> None:
+    """Ours would say "as before" of what somebody saw fall ill since we looked."""
+    folder = tmp_path / "stage"
+    soak = Spec("soak", {"for": "1h"})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(soak,)))
+    commit = ready(stage)
+    stage.round()
+    stage.wait(minutes=11)
+    inject(stage, "push", lambda: recorded(stage, "dev", commit, "degraded"))
+    watch_only(stage.site, ["dev"])
+    assert stage.events()[-1] == "observed dev"
+    assert stage.world().state.of("dev").observed.health is Health.DEGRADED  # type: ignore[union-attr]
+
+
+@ways
 @pytest.mark.parametrize("ref", ["refs/heads/promotion/shop", "refs/heads/env/qa"])
 def test_s4_torn_reads_are_not_taken_for_a_rewound_ledger(stage: Stage, act: Act, ref: str) -> None:
     """A server's refs move one after the other: who reads in between sees a branch without its event, or the reverse."""
@@ -469,6 +521,24 @@ def test_s6_a_push_that_did_not_land_is_known_whatever_git_says(
     stage.round()
     assert landed(stage) == [commit]
     consistent(stage)
+
+
+@ways
+def test_s6_a_push_that_landed_is_known_although_others_wrote_since(stage: Stage, act: Act) -> None:
+    """Our event is in the ledger's history and not its tip any more: promoted, by us."""
+    commit = ready(stage)
+    other, repository, real = stage.open("other", "other"), stage.site.repository, stage.site.repository.push
+
+    def push(*args: Any) -> str:
+        repository.push = real  # type: ignore[method-assign]
+        said = real(*args)
+        appended(other, Event("observed", "shop", None, stage.now, "other", {"environments": ["dev"]}))
+        return said
+
+    repository.push = push  # type: ignore[method-assign]
+    done = act(stage)
+    assert [hop.outcome for hop in getattr(done, "hops", [done])] == ["promoted"]
+    assert landed(stage) == [commit]
 
 
 # --- S7: kills, and races ----------------------------------------------------------------------------------------------

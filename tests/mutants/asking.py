@@ -36,7 +36,6 @@ S2 = (
         "observe:observe",
         "replace(expected, revision=deployed.revision)",
         "expected",
-        "test_flows::test_a_hop_says_what_it_promoted_and_how_it_arrived",
         "test_reconcile::test_checks_are_told_what_is_deployed",
     ),
     cut(

@@ -8,6 +8,7 @@ LAST_WORD = "test_safety::test_s1_only_the_last_word_counts"
 RULES = "test_plan::test_the_decision_is_what_the_rules_say"
 HELD = "test_plan::test_a_held_commit_is_refused_in_source_and_target"
 BACK = "test_answers::test_a_held_change_is_not_brought_back_by_what_comes_on_top"
+FREEZE = "test_safety::test_s13_a_freeze_that_landed_before_the_push_wins"
 FIXES = "test_answers::test_a_commit_may_say_that_it_fixes_what_is_held"
 S1 = (
     cut(
@@ -159,7 +160,7 @@ S13 = (
         "answers:_held",
         "merge.contains(hold.entries, lambda p: objects.look(source, p)) and not _fixed(site, view, commit, hold)",
         "False",
-        BACK,
+        "test_answers::test_a_change_that_is_held_in_the_source_does_not_come_along",
     ),
     cut(
         "S13",
@@ -224,7 +225,7 @@ S13 = (
         "reconcile.draft:holds",
         "action.get(watched.state) == 'hold' and site.repository.find(watched.commit)",
         "False",
-        "test_safety::test_s16_every_state_is_the_fold_of_its_events",
+        "test_reconcile::test_hold_keeps_a_change_out_until_it_is_lifted",
     ),
     cut(
         "S13",
@@ -232,9 +233,43 @@ S13 = (
         "reconcile.draft:holds",
         "watched is None or watched.acted",
         "watched is None",
-        "test_cli_people::test_hold_and_what_undoes_it",
+        "test_reconcile::test_hold_keeps_a_change_out_until_it_is_lifted",
+    ),
+    cut(
+        "S13",
+        "a freeze blocks",
+        "plan:_always",
+        "frozen is not None and frozen.holds(view.now)",
+        "False",
+        FREEZE,
+        "test_cli_people::test_freeze_and_what_undoes_it",
+    ),
+    cut(
+        "S13",
+        "a freeze of everything is one of each",
+        "plan:_always",
+        "(view.frozen, state.frozen)",
+        "(state.frozen,)",
+        FREEZE,
+    ),
+    cut(
+        "S13",
+        "a freeze ends when it says, and not before",
+        "state:Freeze.holds",
+        "self.until is None or now < self.until",
+        "self.until is None",
+        "test_cli_people::test_a_freeze_ends_by_itself",
+    ),
+    cut(
+        "S13",
+        "a freeze of everything is read before the push",
+        "reconcile.write:_same",
+        "[(world.state.in_force, world.state.frozen) for world in (before, after)]",
+        "[(world.state.in_force,) for world in (before, after)]",
+        FREEZE,
     ),
 )
+
 GATES = (
     cut(
         "gates",
@@ -280,7 +315,7 @@ GATES = (
         "answers:_gates",
         "time.monotonic() > deadline",
         "False",
-        "test_answers::test_a_gate_is_asked_about_each_candidate_by_itself",
+        "test_answers::test_probes_of_one_decision_have_a_deadline_together",
     ),
     cut(
         "gates",

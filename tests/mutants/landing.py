@@ -55,8 +55,8 @@ S4 = (
         "S4",
         "the configuration in force",
         "reconcile.write:_same",
-        "before.state.in_force == after.state.in_force",
-        "True",
+        "[(world.state.in_force, world.state.frozen) for world in (before, after)]",
+        "[(world.state.frozen,) for world in (before, after)]",
         "test_safety::test_s14_a_configuration_that_changed_before_the_push_wins",
     ),
     cut(
@@ -330,7 +330,7 @@ S7 = (
         "repository.clone:Repository._refresh",
         "all((self.objects.has(tips[ref]) for ref in missing))",
         "True",
-        "test_repository::test_a_clone_whose_refs_move_while_they_are_fetched_asks_again",
+        "test_repository::test_a_branch_that_is_reset_while_it_is_fetched_is_asked_for_again",
     ),
     cut(
         "S7",

@@ -80,7 +80,9 @@ def _edited(mutant: Mutant, edit: Edit, text: str) -> str:
     found = [
         (holder, name, at)
         for holder, name, at, node in _children(scope)
-        if ast.dump(node) == wanted and (not is_test or (name == "test" and isinstance(holder, ast.If)))
+        if type(node) is type(old)
+        and ast.dump(node) == wanted
+        and (not is_test or (name == "test" and isinstance(holder, ast.If)))
     ]
     if len(found) != 1:
         raise _stale(mutant, edit, f"it is there {len(found)} times")

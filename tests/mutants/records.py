@@ -22,7 +22,7 @@ S14 = (
     cut(
         "S14",
         "what people decide is decided by the configuration in force",
-        "reconcile.people:_decide",
+        "reconcile.people:_decide_all",
         "observe.survey(site, any_configuration=any_configuration)",
         "observe.survey(site, any_configuration=True)",
         COPY,
