@@ -112,7 +112,9 @@ def test_status_asks_a_shared_repository_once(
     together(shop, "a", "b", "c")
     shop.round()
     monkeypatch.setenv("PATH", counted.environ(os.environ)["PATH"])
-    assert shop("status").status == 0
+    said = shop("--json", "status")
+    ledgers = [shop.origin.refs()[f"refs/heads/promotion/{name}"] for name in ("a", "b", "c")]
+    assert [application["ledger"] for application in said.json["applications"]] == ledgers
     started = counted.since()
     assert (started.count("ls-remote"), started.count("cat-file")) == (1, 1)
 
