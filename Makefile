@@ -34,6 +34,7 @@ e2e: .venv  ## the slow tests: Prefect, a browser, an installation from nothing,
 
 robustness: .venv  ## half an hour of kills, faults and crowds, judged by a checker of its own (ROBUSTNESS_SEED replays)
 	ROBUSTNESS=1 $(BIN)/python -m pytest -m robustness -n auto --maxprocesses 4 --timeout 1800
+	$(BIN)/python -m pytest tests/test_machine.py --hypothesis-profile=thorough -s
 
 mutants: .venv  ## remove each guard of docs/safety.md in turn, in a copy: does a test notice? (ONLY=S4)
 	$(BIN)/python -m tests.mutants -j "$$(nproc)" $(addprefix --only ,$(ONLY))

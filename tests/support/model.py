@@ -1,0 +1,590 @@
+"""What promotion is, told naively: dictionaries of files, a list of readings, one record of a ledger after the other.
+
+The model is told what people do, what is deployed and what is read. Everything else that moves on the server it judges:
+whether what landed may have landed, and is what it should be. It uses none of the product's code, and no cleverness.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.robustness.checker import Objects
+
+Files = dict[str, str]
+HEARTBEAT = timedelta(minutes=10)
+FILLER = "".join(f"line {n}\n" for n in range(9))
+"""Stands between the two parts of a file, so that changes of one part never touch changes of the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of one environment of one application."""
+
+    source: str | None = None
+    protect: tuple[str, ...] = ()
+    """Folders, each with a `/` at its end."""
+    mirror: bool = False
+    linear: bool = False
+    soak: timedelta = timedelta(0)
+    requires: tuple[str, ...] = ()
+    hold_on_failure: bool = False
+    auto: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One application. `scope` has its files and folders, without a `/`; empty: everything."""
+
+    environments: Mapping[str, Rules]
+    scope: tuple[str, ...] = ()
+
+    @property
+    def health(self) -> str:
+        """The file whose content decides whether a release is healthy."""
+        return f"{self.scope[0]}/health" if self.scope else "health"
+
+    def inside(self, path: str) -> bool:
+        return not self.scope or any(path == root or path.startswith(f"{root}/") for root in self.scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one orchestrator read of an environment; `order` counts all readings of the history."""
+
+    order: int
+    by: str
+    application: str
+    environment: str
+    revision: str | None
+    health: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Known:
+    """What the records of a ledger say of one environment, up to one of them."""
+
+    release: tuple[str, str] | None = None
+    """The commit, and the source that it stands for."""
+    word: dict[str, str] = field(default_factory=dict)
+    """Commit -> the last health that was recorded of it."""
+    well: dict[str, datetime] = field(default_factory=dict)
+    """Commit -> when it was first recorded as healthy."""
+    seen: tuple[str | None, str] | None = None
+    order: int = -1
+    """Of the reading that was recorded last."""
+    stretch: list[datetime] = field(default_factory=list)
+    """When the environment was looked at, since it was last bad or nobody looked for too long."""
+    holds: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Held commit -> path -> text, None where it deleted."""
+    watched: str | None = None
+    until: datetime | None = None
+    outcome: str = ""
+    acted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What keeps a candidate out, by gate, the paths in conflict, and what the target would become."""
+
+    gates: Mapping[str, str]
+    conflicts: tuple[str, ...]
+    result: Files
+    absorbed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What an environment is owed: `candidates` newest first, `why` there can be none, `owed` the one that may land."""
+
+    why: str
+    candidates: tuple[str, ...] = ()
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    owed: str | None = None
+    conflict: str | None = None
+
+
+class Model:
+    """The history of one server, as it is seen by somebody who believes nothing."""
+
+    def __init__(self, objects: Objects, applications: Mapping[str, Application], branches: Mapping[str, str]) -> None:
+        self.objects = objects
+        self.applications = applications
+        self.refs = branches
+        """Environment -> the full name of its branch."""
+        self.tips: dict[str, str] = {}
+        """Environment -> its branch's tip."""
+        self.ledgers: dict[str, str | None] = dict.fromkeys(applications)
+        self.lines: dict[str, set[str]] = {name: set() for name in branches}
+        """Environment -> all that was ever on its branch, by first parents."""
+        self.known = {(a, e): Known() for a, app in applications.items() for e in app.environments}
+        self.deployed: dict[tuple[str, str], str] = {}
+        self.weather: dict[tuple[str, str], str] = {}
+        self.readings: list[Read] = []
+        self.promoted: dict[tuple[str, str], str] = {}
+        """(application, plan id) -> the commit that it became."""
+        self.asked: set[tuple[str, str, str]] = set()
+        """(kind of event, application, environment): what people are about to record."""
+        self.by_hand: set[tuple[str, str]] = set()
+        self.rewound: set[str] = set()
+        """Environments whose branch people took something from."""
+        self.counted: Counter[str] = Counter()
+        """Records, by kind."""
+        self._files: dict[str, Files] = {}
+        self._ancestors: dict[str, frozenset[str]] = {}
+
+    # --- commits ---------------------------------------------------------------------------------------------------
+
+    def files(self, commit: str) -> Files:
+        if commit not in self._files:
+            entries = self.objects.files(self.objects.commit(commit).tree)
+            assert all(mode == "100644" for mode, _ in entries.values())
+            self._files[commit] = {path: self.objects.raw(oid).decode() for path, (_, oid) in entries.items()}
+        return self._files[commit]
+
+    def parent(self, commit: str) -> str | None:
+        return next(iter(self.objects.commit(commit).parents), None)
+
+    def ancestors(self, commit: str) -> frozenset[str]:
+        """A commit and all that it descends from."""
+        if commit not in self._ancestors:
+            parents = self.objects.commit(commit).parents
+            self._ancestors[commit] = frozenset({commit}).union(*(self.ancestors(p) for p in parents))
+        return self._ancestors[commit]
+
+    def scoped(self, application: str, commit: str | None) -> Files:
+        app = self.applications[application]
+        return {path: text for path, text in self.files(commit).items() if app.inside(path)} if commit else {}
+
+    def changed(self, application: str, commit: str) -> bool:
+        """Whether a commit is one of this application."""
+        if not self.applications[application].scope:
+            return True
+        return self.scoped(application, commit) != self.scoped(application, self.parent(commit))
+
+    def head(self, application: str, commit: str) -> str:
+        """The newest commit at or before this one that is about the application."""
+        return next((oid for oid in self.objects.chain(commit) if self.changed(application, oid)), commit)
+
+    # --- what is told ----------------------------------------------------------------------------------------------
+
+    def deploy(self, application: str) -> None:
+        """The embedded loops made every environment run what its branch has."""
+        for name in self.applications[application].environments:
+            self.deployed[application, name] = self.head(application, self.tips[name])
+
+    def read(self, by: str, application: str, environments: Collection[str], now: datetime) -> None:
+        """An orchestrator is about to look at these environments."""
+        for name in environments:
+            revision = self.deployed.get((application, name))
+            health = self._health(application, name, revision)
+            self.readings.append(Read(len(self.readings), by, application, name, revision, health, now))
+
+    def _health(self, application: str, environment: str, revision: str | None) -> str:
+        if revision is None:
+            return "missing"
+        said = self.files(revision).get(self.applications[application].health)
+        weather = self.weather.get((application, environment), "fine")
+        if said is None or weather == "silent":
+            return "unknown"
+        return "healthy" if (said, weather) == ("ok\n", "fine") else "degraded"
+
+    # --- what is seen ----------------------------------------------------------------------------------------------
+
+    def look(self, refs: Mapping[str, str], people: Collection[str] = ()) -> None:
+        """Judges all that moved since the last look; what people did to branches themselves is taken as it is."""
+        landed: dict[str, tuple[str, str]] = {}
+        for name, ref in self.refs.items():
+            old, new = self.tips.get(name), refs.get(ref)
+            if name in people or old is None:
+                self._moved(name, old, new)
+            elif new != old:
+                assert new, f"{name} was deleted by somebody"
+                steps = self.objects.steps(old, new)
+                assert steps is not None, f"{new} on {name} does not have the old tip {old} in its first-parent line"
+                landed |= {oid: (name, self.parent(oid) or "") for oid in steps}
+        left = dict(landed)
+        for application, old in self.ledgers.items():
+            new = refs.get(f"refs/heads/promotion/{application}")
+            for oid in self._records(old, new):
+                event = _event(self.objects.commit(oid).message)
+                self._judge_record(application, event, landed, left)
+            if new != old and new:
+                self._compare(application, new)
+            self.ledgers[application] = new
+        assert not left, f"landed without a record: {left}"
+        for oid, (name, _) in landed.items():
+            self.lines[name].add(oid)
+        self.tips |= {name: refs[ref] for name, ref in self.refs.items() if ref in refs}
+
+    def _moved(self, name: str, old: str | None, new: str | None) -> None:
+        if new is not None:
+            line = set(self.objects.chain(new))
+            if old not in line | {None}:
+                self.rewound.add(name)
+            self.lines[name] |= line
+            self.tips[name] = new
+
+    def _records(self, old: str | None, new: str | None) -> list[str]:
+        if new == old:
+            return []
+        assert new, "a ledger was deleted"
+        line = list(self.objects.chain(new))[::-1]
+        assert old is None or old in line, "a ledger was rewritten"
+        return line[line.index(old) + 1 :] if old else line
+
+    def _judge_record(
+        self, application: str, event: dict[str, Any], landed: dict[str, tuple[str, str]], left: dict[str, Any]
+    ) -> None:
+        kind, name = event["event"], event["environment"]
+        assert event["application"] == application
+        self.counted[kind] += 1
+        if kind == "configured":
+            return
+        if name is None:
+            self._still(application, event)
+            return
+        known, at = self.known[application, name], datetime.fromisoformat(event["at"])
+        match kind:
+            case "adopted":
+                self._adopted(application, name, event)
+            case "observed":
+                self._observed(known, application, name, event, at)
+            case "promoted":
+                commit = event["commit"]
+                assert commit in left, f"{commit} is recorded as promoted and did not come with its record"
+                branch, before = landed[commit]
+                del left[commit]
+                assert branch == name, f"{commit} of {name} landed on {branch}"
+                self._promoted(application, name, event, before, at)
+            case "absorbed":
+                self._absorbed(application, name, event, landed, at)
+            case "verified" | "failed" | "timed-out":
+                self._verified(known, application, event, at)
+            case "held":
+                self._held(known, application, name, event)
+            case "lifted":
+                assert ("lifted", application, name) in self.asked, f"nobody lifted anything of {name}"
+                del known.holds[event["commit"]]
+            case _:
+                assert kind == "reverted", f"unknown record {kind}"
+
+    # --- records ---------------------------------------------------------------------------------------------------
+
+    def _observed(self, known: Known, application: str, name: str, event: dict[str, Any], at: datetime) -> None:
+        """Somebody read just this; and no older word that all is well is put over a newer one."""
+        what = (event["by"], application, name, event["revision"], event["health"], at)
+        found = [r for r in self.readings if (r.by, r.application, r.environment, r.revision, r.health, r.at) == what]
+        assert found, f"nobody read {what}"
+        assert event["health"] != "healthy" or found[-1].order > known.order, f"{what} is older than what is recorded"
+        known.order = found[-1].order
+        revision, health = found[-1].revision, found[-1].health
+        known.seen = (revision, health)
+        if revision:
+            known.word[revision] = health
+            if health == "healthy":
+                known.well.setdefault(revision, at)
+        _looked(known, health, at)
+
+    def _still(self, application: str, event: dict[str, Any]) -> None:
+        """A heartbeat: these were read again and are as they were."""
+        at = datetime.fromisoformat(event["at"])
+        for name in event["environments"]:
+            known = self.known[application, name]
+            read = [
+                (r.revision, r.health)
+                for r in self.readings
+                if (r.by, r.application, r.environment, r.at) == (event["by"], application, name, at)
+            ]
+            assert known.seen in read, f"{name} is said to be as it was, {known.seen}, and was {read}"
+            if known.seen:
+                _looked(known, known.seen[1], at)
+
+    def _adopted(self, application: str, name: str, event: dict[str, Any]) -> None:
+        known = self.known[application, name]
+        commit, source = event["commit"], event["source"]
+        origin = self.applications[application].environments[name].source
+        if ("adopted", application, name) not in self.asked:
+            assert known.release is None, f"{name} of {application} was adopted again by nobody"
+            bases = self.bases(commit, self.tips[origin or ""])
+            assert bases == {source}, f"first sight of {name}: {source}, and the merge bases are {bases}"
+        assert commit == self.head(application, self.tips[name]), f"{name} was adopted as {commit}, which it is not"
+        assert source in self.lines[origin or ""], f"{source} was never on {origin}"
+        known.release, known.watched, known.outcome = (commit, source), None, ""
+
+    def bases(self, one: str, two: str) -> set[str]:
+        common = self.ancestors(one) & self.ancestors(two)
+        return {oid for oid in common if not any(oid != other and oid in self.ancestors(other) for other in common)}
+
+    def _promoted(self, application: str, name: str, event: dict[str, Any], before: str, at: datetime) -> None:
+        rules, known = self.applications[application].environments[name], self.known[application, name]
+        commit, source = event["commit"], event["source"]
+        made = self.objects.commit(commit)
+        only = bool(self.applications[application].scope) or rules.linear
+        assert made.parents == ((before,) if only else (before, source)), f"{commit} has parents {made.parents}"
+        assert made.trailers["Promotion-Source"] == source
+        plan = (application, event["plan_id"])
+        assert plan not in self.promoted, f"two commits for one plan: {self.promoted.get(plan)} and {commit}"
+        self.promoted[plan] = commit
+        judged = self._may(application, name, source, before, at)
+        assert not judged.gates, f"{source} landed on {name} of {application}: {judged.gates}"
+        assert not judged.conflicts, f"{source} landed on {name} over conflicts in {judged.conflicts}"
+        assert not judged.absorbed, f"{commit} changes nothing"
+        self._content(application, name, source, before, commit)
+        assert self.files(commit) == judged.result, f"{commit} is {self.files(commit)}, expected {judged.result}"
+        known.release = (commit, source)
+        known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
+        known.acted = False
+
+    def _content(self, application: str, name: str, source: str, before: str, commit: str) -> None:
+        """What the rules come to, without any table: nothing foreign moves, and what was tested is what lands."""
+        app, rules, known = self.applications[application], self.applications[application].environments[name], None
+        known = self.known[application, name]
+        new, old, tested = self.files(commit), self.files(before), self.files(source)
+        mine = {path for path in {*new, *old, *tested} if app.inside(path) and not _kept(rules, path)}
+        for path in {*new, *old} - mine:
+            assert new.get(path) == old.get(path), f"{commit} touches {path}, which is protected or out of scope"
+        base = self.files(known.release[1]) if known.release else {}
+        if all(old.get(path) == base.get(path) for path in {*mine, *base} if app.inside(path)):
+            assert all(new.get(p) == tested.get(p) for p in mine), f"{commit} is not what was tested, without any drift"
+
+    def _absorbed(
+        self, application: str, name: str, event: dict[str, Any], landed: Mapping[str, object], at: datetime
+    ) -> None:
+        known, target, source = self.known[application, name], event["target"], event["source"]
+        assert target in self.lines[name] or target in landed, f"{target} was never on {name}"
+        judged = self._may(application, name, source, target, at)
+        assert not judged.gates, f"{source} was absorbed by {name} of {application}: {judged.gates}"
+        assert not judged.conflicts
+        assert judged.absorbed, f"{source} was absorbed by {name}, which does not have it"
+        assert known.release is not None
+        known.release = (known.release[0], source)
+
+    def _may(self, application: str, name: str, source: str, tip: str, at: datetime) -> Judged:
+        """The judgement of what landed, which must be a candidate at all."""
+        rules, known = self.applications[application].environments[name], self.known[application, name]
+        assert known.release is not None, f"{name} has no release to go on from"
+        assert source in self.lines[rules.source or ""], f"{source} was never on {rules.source}"
+        base = known.release[1]
+        assert source != base, f"{name} has {source} already"
+        assert base in self.ancestors(source), f"{source} does not descend from {name}'s {base}"
+        assert self.changed(application, source), f"{source} is none of {application}"
+        assert self.fits(application, name, tip), f"{name} was rewound, and got {source}"
+        return self.judge(application, name, source, tip, at)
+
+    def _verified(self, known: Known, application: str, event: dict[str, Any], at: datetime) -> None:
+        kind, commit = event["event"], event["commit"]
+        assert (known.watched, known.outcome) == (commit, "pending"), f"{kind} {commit}, and {known.watched} is watched"
+        revision, health = known.seen or (None, "")
+        if kind == "timed-out":
+            assert known.until is not None
+            assert at >= known.until, f"{commit} timed out before its time"
+        else:
+            assert health == {"verified": "healthy", "failed": "degraded"}[kind], f"{commit} {kind} while {health}"
+            assert revision, f"{kind} with nothing deployed"
+            same = self.scoped(application, revision) == self.scoped(application, commit)
+            assert same, f"{kind} {commit}, and {revision} runs"
+            assert commit in self.ancestors(revision), f"{kind} {commit}, and {revision} runs"
+        known.outcome = kind
+
+    def _held(self, known: Known, application: str, name: str, event: dict[str, Any]) -> None:
+        commit = event["commit"]
+        if ("held", application, name) not in self.asked:
+            rules = self.applications[application].environments[name]
+            assert rules.hold_on_failure, f"{commit} was held by nobody"
+            assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"{commit} was held"
+        known.acted = known.acted or known.watched == commit
+        rules = self.applications[application].environments[name]
+        new, old = self.scoped(application, commit), self.scoped(application, self.parent(commit))
+        paths = {p for p in {*new, *old} if new.get(p) != old.get(p) and not _kept(rules, p)}
+        assert set(event["entries"]) == paths, f"the hold of {commit} is of {set(event['entries'])}, not of {paths}"
+        known.holds.pop(commit, None)
+        known.holds[commit] = {path: new.get(path) for path in paths}
+
+    def _compare(self, application: str, tip: str) -> None:
+        """state.json says what the records say."""
+        entry = self.objects.files(self.objects.commit(tip).tree)["state.json"]
+        state = json.loads(self.objects.raw(entry[1]))
+        for name, said in state["environments"].items():
+            known = self.known[application, name]
+            release = said.get("release")
+            assert (release and (release["commit"], release["source"])) == known.release
+            assert [h["commit"] for h in said["holds"]] == list(known.holds)
+            assert {oid: fact[0] for oid, fact in said["facts"].items()}.items() <= known.word.items()
+            seen = said.get("observed")
+            assert (seen and (seen["revision"], seen["health"])) == known.seen
+            watched = said.get("verification")
+            assert (watched and (watched["commit"], watched["state"])) == (
+                (known.watched, known.outcome) if known.watched else None
+            )
+
+    # --- what may land ---------------------------------------------------------------------------------------------
+
+    def fits(self, application: str, name: str, tip: str) -> bool:
+        """Whether the release is on the branch, and no promotion after it."""
+        release = self.known[application, name].release
+        for oid in self.objects.chain(tip):
+            if release and oid == release[0]:
+                return True
+            said = self.objects.commit(oid).trailers
+            if (said.get("Promotion-Application"), said.get("Promotion-Environment")) == (application, name):
+                return False
+        return release is None
+
+    def judge(self, application: str, name: str, commit: str, tip: str, now: datetime) -> Judged:
+        """Everything that keeps a candidate out of an environment now."""
+        rules, known = self.applications[application].environments[name], self.known[application, name]
+        assert rules.source
+        assert known.release
+        source = self.known[application, rules.source]
+        result, conflicts, lost = self._table(application, rules, known.release[1], tip, commit)
+        gates: dict[str, str] = {}
+        if source.word.get(commit) != "healthy":
+            gates["source"] = f"{source.word.get(commit, 'never seen')} in {rules.source}"
+        if commit in source.holds:
+            gates["source"] = f"held in {rules.source}"
+        for other in rules.requires:
+            if why := self._lacks(application, other, commit):
+                gates["requires"] = f"{other}: {why}"
+        absorbed = not conflicts and result == self.files(tip)
+        if absorbed:
+            return Judged(gates, (), result, True)
+        if not rules.auto and (application, name) not in self.by_hand:
+            gates["auto"] = "by hand only"
+        if known.outcome == "pending" and known.until and now < known.until:
+            gates["verification"] = f"{known.watched} until {known.until}"
+        if rules.soak and not _soaked(source, commit, now, rules.soak):
+            gates["soak"] = f"healthy since {source.well.get(commit)}, {source.stretch[:1]} to {source.stretch[-1:]}"
+        if why := self._hold(application, name, commit, tip, None if conflicts else result):
+            gates["hold"] = why
+        if lost and rules.mirror:
+            gates["drift"] = f"a mirror would lose {lost}"
+        return Judged(gates, tuple(conflicts), result, False)
+
+    def _table(
+        self, application: str, rules: Rules, base: str, tip: str, commit: str
+    ) -> tuple[Files, list[str], list[str]]:
+        """T, the paths in conflict, and what only the target has and would lose."""
+        b, d, s = self.files(base), self.files(tip), self.files(commit)
+        result, conflicts, lost = dict(d), list[str](), list[str]()
+        for path in sorted({*b, *d, *s}):
+            if not self.applications[application].inside(path) or _kept(rules, path):
+                continue
+            old, ours, theirs = b.get(path), d.get(path), s.get(path)
+            if rules.mirror:
+                new, clean = theirs, True
+                lost += [path] if ours not in (old, theirs) else []
+            else:
+                new, clean = _three_ways(old, ours, theirs)
+            conflicts += [] if clean else [path]
+            result.pop(path, None)
+            result |= {} if new is None else {path: new}
+        return result, conflicts, lost
+
+    def _lacks(self, application: str, name: str, commit: str) -> str:
+        """Why a required environment does not let a candidate pass."""
+        known = self.known[application, name]
+        if commit in known.holds or any(_contains(self.files(commit), held) for held in known.holds.values()):
+            return "it holds the change"
+        if known.release is None or commit not in self.ancestors(known.release[1]):
+            return "it does not have it"
+        if known.outcome == "pending":
+            return "it is being verified"
+        revision, health = known.seen or (None, "")
+        if revision is None or known.release[0] not in self.ancestors(revision):
+            return "it does not run it"
+        return "" if health == "healthy" else f"it is {health}"
+
+    def _hold(self, application: str, name: str, commit: str, tip: str, result: Files | None) -> str:
+        rules, known = self.applications[application].environments[name], self.known[application, name]
+        if commit in known.holds:
+            return f"{commit} is held"
+        if result is None:
+            return ""
+        for held, entries in known.holds.items():
+            brought = _contains(result, entries) and not _contains(self.files(tip), entries)
+            if brought and not self._fixed(application, name, commit, held):
+                return f"brings back {held}"
+        for held, entries in self.known[application, rules.source or ""].holds.items():
+            if _contains(self.files(commit), entries) and not self._fixed(application, name, commit, held):
+                return f"has {held}, held in {rules.source}"
+        return ""
+
+    def _fixed(self, application: str, name: str, commit: str, held: str) -> bool:
+        release = self.known[application, name].release
+        new = self.ancestors(commit) - (self.ancestors(release[1]) if release else frozenset())
+        known = {held, self.objects.commit(held).trailers.get("Promotion-Source", "-")}
+        said = {self.objects.commit(oid).trailers.get("Promotion-Fixes", "") for oid in new}
+        return any(len(one) >= 7 and oid.startswith(one) for one in said for oid in known)
+
+    # --- what is owed ----------------------------------------------------------------------------------------------
+
+    def owed(self, application: str, name: str, now: datetime) -> Owed:
+        """The newest candidate that may land now, or why there is none."""
+        rules, known = self.applications[application].environments[name], self.known[application, name]
+        if known.release is None or not self.fits(application, name, self.tips[name]):
+            return Owed("refused")
+        base, tip = known.release[1], self.tips[rules.source or ""]
+        candidates = list(self._candidates(application, tip, base))
+        if not candidates:
+            strayed = tip not in self.ancestors(base) and base not in self.ancestors(tip)
+            return Owed("strayed" if strayed else "nothing")
+        judged = {oid: self.judge(application, name, oid, self.tips[name], now) for oid in candidates}
+        first = next((oid for oid in candidates if not judged[oid].gates), None)
+        conflict = first if first and judged[first].conflicts else None
+        return Owed("", tuple(candidates), judged, None if conflict else first, conflict)
+
+    def _candidates(self, application: str, tip: str, base: str) -> Iterator[str]:
+        for oid in self.objects.chain(tip):
+            if oid == base:
+                return
+            if self.changed(application, oid) and base in self.ancestors(oid):
+                yield oid
+
+
+def _event(message: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(message.partition("[skip ci]\n")[2])
+    return found
+
+
+def _looked(known: Known, health: str, at: datetime) -> None:
+    if health in ("degraded", "missing"):
+        known.stretch.clear()
+    elif health != "unknown":
+        if known.stretch and at - max(known.stretch) > 2 * HEARTBEAT:
+            known.stretch.clear()
+        known.stretch.append(at)
+
+
+def _soaked(source: Known, commit: str, now: datetime, needed: timedelta) -> bool:
+    if commit not in source.well or not source.stretch or now - max(source.stretch) > 2 * HEARTBEAT:
+        return False
+    return now - max(source.well[commit], source.stretch[0]) >= needed
+
+
+def _kept(rules: Rules, path: str) -> bool:
+    return any(path.startswith(folder) for folder in rules.protect)
+
+
+def _contains(files: Files, entries: Mapping[str, str | None]) -> bool:
+    return bool(entries) and all(files.get(path) == text for path, text in entries.items())
+
+
+def _three_ways(b: str | None, d: str | None, s: str | None) -> tuple[str | None, bool]:
+    """What a path becomes, and whether it does without a person."""
+    if d == s or b == s:
+        return d, True
+    if b == d:
+        return s, True
+    if b is None or d is None or s is None:
+        return d, False
+    parts = list(zip(*(text.split(FILLER) for text in (b, d, s)), strict=True))
+    merged = [_three_ways(*each) for each in parts] if len(parts) > 1 else []
+    if not merged or not all(clean for _, clean in merged):
+        return d, False
+    return FILLER.join(text or "" for text, _ in merged), True

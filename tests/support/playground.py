@@ -1,0 +1,271 @@
+"""A real server with applications, people and two orchestrators, each step of which a naive model is told and judges.
+
+Both orchestrators have clone caches and sites of their own; what either pushes is looked at by the model at once. A push
+can be disturbed: by what others do just before it, by the death of who pushes, by an answer that is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from promotion import observe, report
+from promotion.errors import PromotionError
+from promotion.model import Application, Environment, Spec, Verify
+from promotion.observe import Site
+from promotion.reconcile import Result, Round, Task, adopt, hold, lift, promote, together
+from promotion.repository import Git, Repository
+from tests.robustness.checker import Objects
+from tests.support import model
+from tests.support.git import Origin
+from tests.support.stage import START
+
+Fate = Literal["lands", "dies before", "dies after", "answer lost", "lands late"]
+
+
+class Killed(BaseException):
+    """An orchestrator ends here, as by kill -9."""
+
+
+@dataclass
+class Door:
+    """One orchestrator: who it is, its clone, its sites by application, and what happens at its next push."""
+
+    by: str
+    repository: Repository
+    sites: Mapping[str, Site]
+    before: list[Callable[[], None]] = field(default_factory=list)
+    fate: Fate = "lands"
+
+
+class Playground:
+    """`applications` share one server and its branches; all have the same environments."""
+
+    def __init__(self, folder: Path, applications: Mapping[str, model.Application], files: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.now = START
+        first = next(iter(applications.values()))
+        branches = {name: f"env/{name}" for name in first.environments}
+        self.origin = Origin.create(folder / "server.git", branches.values(), files)
+        self.objects = Objects(self.origin.path)
+        self.model = model.Model(self.objects, applications, {e: f"refs/heads/{b}" for e, b in branches.items()})
+        self.applications = {name: self._application(name, app) for name, app in applications.items()}
+        self.doors = {name: self._open(name) for name in ("one", "two")}
+        self.late: list[Callable[[], object]] = []
+        """Pushes that the server gets after who sent them died."""
+        for application in applications:
+            for name in first.environments:
+                self.weather(application, name, "fine")
+        self.look(people=branches)
+
+    # --- what is there ---------------------------------------------------------------------------------------------
+
+    def _application(self, name: str, app: model.Application) -> Application:
+        environments = tuple(self._environment(name, app, e, rules) for e, rules in app.environments.items())
+        return Application(
+            name,
+            str(self.origin.path),
+            f"refs/heads/promotion/{name}",
+            environments,
+            {"heartbeat": "10m", "environments": {e.name: dict(e.deciding) for e in environments}},
+            model.HEARTBEAT,
+            paths=app.scope,
+        )
+
+    def _environment(self, application: str, app: model.Application, name: str, rules: model.Rules) -> Environment:
+        place = self.folder / application / name
+        minutes = int(rules.soak.total_seconds()) // 60
+        gates = (Spec("soak", {"for": f"{minutes}m"}),) if minutes else ()
+        protect = tuple(f"{folder}**" for folder in rules.protect)
+        decides: dict[str, Any] = {"branch": f"env/{name}", "protect": list(protect), "requires": list(rules.requires)}
+        decides |= {"strategy": "mirror" if rules.mirror else "merge", "history": "linear" if rules.linear else "merge"}
+        decides |= {"gates": [{"type": gate.type, **gate.settings} for gate in gates], "paths": list(app.scope)}
+        return Environment(
+            name,
+            f"env/{name}",
+            rules.source,
+            rules.auto,
+            Spec("directory", {"path": str(place)}),
+            (
+                Spec(
+                    "command",
+                    {"command": ["cmp", "-s", str(place / "current" / app.health), str(self._sky(application, name))]},
+                ),
+            ),
+            gates=gates,
+            protect=protect,
+            requires=rules.requires,
+            strategy="mirror" if rules.mirror else "merge",
+            history="linear" if rules.linear else "merge",
+            verify=Verify(on_failure="hold" if rules.hold_on_failure else "none"),
+            deciding={**decides, **({"from": rules.source} if rules.source else {})},
+        )
+
+    def _sky(self, application: str, environment: str) -> Path:
+        return self.folder / f"{application}-{environment}.weather"
+
+    def _open(self, name: str) -> Door:
+        cache, by = self.folder / name, f"{name}@example.com"
+        repository = Repository(str(self.origin.path), Git(os.environ, cache), cache)
+        door = Door(by, repository, {a: Site(app, repository, self.clock, by) for a, app in self.applications.items()})
+        push = repository.push
+
+        def disturbed(*args: Any) -> str:
+            acts, door.before, fate, door.fate = door.before, [], door.fate, "lands"
+            for act in acts:
+                act()
+            if fate == "lands late":
+                self.late.append(lambda: push(*args))
+            if fate in ("dies before", "lands late"):
+                raise Killed
+            said = push(*args)
+            self.look()
+            if fate == "dies after":
+                raise Killed
+            return "fatal: the remote end hung up unexpectedly" if fate == "answer lost" else said
+
+        repository.push = disturbed  # type: ignore[method-assign]
+        return door
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def look(self, people: Mapping[str, object] | Sequence[str] = ()) -> None:
+        self.model.look(self.origin.refs(), list(people))
+
+    def close(self) -> None:
+        for door in self.doors.values():
+            door.repository.close()
+        self.objects.__exit__()
+
+    # --- people ----------------------------------------------------------------------------------------------------
+
+    def commit(self, name: str, changes: Mapping[str, str | None], message: str = "a change") -> str:
+        made = self.origin.commit(f"env/{name}", changes, message=message)
+        self.look(people=[name])
+        return made
+
+    def point(self, name: str, commit: str) -> None:
+        """Forces a branch to be there, whatever it was."""
+        self.origin.set(f"env/{name}", commit)
+        self.look(people=[name])
+
+    def delete(self, name: str) -> None:
+        self.origin.set(f"env/{name}", None)
+        self.look(people=[name])
+
+    def weather(self, application: str, name: str, word: str) -> None:
+        """fine; storm: every release is degraded; silent: nobody knows."""
+        sky = self._sky(application, name)
+        if word == "silent":
+            sky.unlink(missing_ok=True)
+        else:
+            sky.write_text({"fine": "ok\n", "storm": "storm\n"}[word])
+        self.model.weather[application, name] = word
+
+    def wait(self, delta: timedelta) -> None:
+        self.now += delta
+
+    def hold(self, by: str, application: str, name: str, commit: str) -> None:
+        with self._asked("held", application, name), self._allowed():
+            self.doors[by].repository.refresh([e.ref for e in self.applications[application].environments])
+            hold(*self._at(by, application, name), commit, "a person says so")
+
+    def lift(self, by: str, application: str, name: str, commit: str) -> None:
+        with self._asked("lifted", application, name), self._allowed():
+            lift(*self._at(by, application, name), commit)
+
+    def adopt(self, by: str, application: str, name: str, source: str | None) -> None:
+        with self._asked("adopted", application, name), self._allowed():
+            adopt(*self._at(by, application, name), source)
+
+    def _at(self, by: str, application: str, name: str) -> tuple[Site, Environment]:
+        return self.doors[by].sites[application], self.applications[application].environment(name)
+
+    @contextmanager
+    def _asked(self, kind: str, application: str, name: str) -> Iterator[None]:
+        self.model.asked.add((kind, application, name))
+        yield
+        self.model.asked.discard((kind, application, name))
+
+    @contextmanager
+    def _allowed(self) -> Iterator[None]:
+        """What is refused is refused in words; anything else is a bug."""
+        with suppress(PromotionError):
+            yield
+
+    # --- orchestrators ---------------------------------------------------------------------------------------------
+
+    def round(self, by: str, *, sync: bool = True) -> dict[str, Round | PromotionError]:
+        """One round over all applications; empty when whoever did it was killed."""
+        door = self.doors[by]
+        self.wait(timedelta(seconds=1))
+        if len(self.model.tips) == len(self.model.refs):
+            for application, app in self.applications.items():
+                if sync:
+                    self.model.deploy(application)
+                self.model.read(door.by, application, [e.name for e in app.environments], self.now)
+        tasks = [Task(site, [e.name for e in site.application.environments]) for site in door.sites.values()]
+        with self._mortal(by):
+            return dict(zip(self.applications, together(tasks, sync=sync), strict=True))
+        return {}
+
+    def promote(self, by: str, application: str, name: str, chosen: str | None) -> Result | None:
+        """One hop that a person asks for; None when it was refused in words, or whoever did it was killed."""
+        door, (site, environment) = self.doors[by], self._at(by, application, name)
+        self.wait(timedelta(seconds=1))
+        asked = [environment.source or "", *environment.requires]
+
+        def read() -> None:
+            self.model.read(door.by, application, asked, self.now)
+
+        read()
+        door.before.append(read)  # it reads again when somebody was faster
+        self.model.by_hand.add((application, name))
+        try:
+            with self._mortal(by), self._allowed():
+                return promote(site, environment, chosen=chosen)
+            return None
+        finally:
+            self.model.by_hand.discard((application, name))
+
+    @contextmanager
+    def _mortal(self, by: str) -> Iterator[None]:
+        try:
+            yield
+        except Killed:
+            self.restart(by)
+        finally:
+            self.doors[by].before, self.doors[by].fate = [], "lands"
+
+    def restart(self, by: str, *, forget: bool = False) -> None:
+        """A new process; with `forget` its clone cache is gone too."""
+        self.doors[by].repository.close()
+        if forget:
+            shutil.rmtree(self.folder / by, ignore_errors=True)
+        self.doors[by] = self._open(by)
+
+    def arrive(self) -> None:
+        """What the dead had sent arrives at the server."""
+        for push in self.late:
+            push()
+            self.look()
+        self.late = []
+
+    # --- proof -----------------------------------------------------------------------------------------------------
+
+    def audit(self) -> list[str]:
+        """What the product's own audit finds, but for what it must say of branches that people rewound."""
+        site_of = self.doors["one"].sites
+        found = [each for site in site_of.values() for each in report.audit(site, observe.survey(site))]
+        return [
+            f"{each['application']} {each['environment']}: {each['problem']}"
+            for each in found
+            if not (each["environment"] in self.model.rewound and "was it rewound?" in each["problem"])
+        ]

@@ -1,0 +1,409 @@
+"""Random histories of whole repositories, judged by a naive model: what lands may land, and what may land does.
+
+The rules here are what people, machines and time do; the model (`tests/support/model.py`) says what that comes to. A
+failure prints the shortest history that shows it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from promotion.errors import PromotionError
+from promotion.plan import Plan
+from promotion.reconcile import Round
+from tests.support.model import FILLER, Application, Owed, Rules
+from tests.support.playground import Playground
+
+pytestmark = pytest.mark.timeout(0)  # how long it takes is the profile's business
+
+STEP = timedelta(minutes=10)
+SEED = 1
+"""Of the short form, which is the same every time: what it finds it finds for whoever changed something."""
+PATHS = ("web", "api", "mine/conf", "health")
+REWOUND = 2
+"""How many branches a history rewinds at most: where all are lost, nothing happens any more."""
+NUMBERS = st.integers(0, 7)
+"""Picks one of however many there are."""
+DOORS = st.sampled_from(["one", "two"])
+CLOCKS = [timedelta(minutes=1), timedelta(minutes=11), timedelta(hours=1), timedelta(days=3)]
+CLOCKS += [-timedelta(minutes=5), -timedelta(hours=1), -timedelta(days=1)]
+EDITS = st.lists(
+    st.tuples(
+        NUMBERS, st.sampled_from(PATHS), st.sampled_from(["top", "top", "bottom", "bottom", "gone"]), st.integers(0, 2)
+    ),
+    max_size=3,
+)
+"""(application, path below its folder, what of it, to which value)."""
+
+
+@st.composite
+def shapes(draw: st.DrawFn) -> dict[str, Application]:
+    """One application that is all of the repository, or up to three in scopes of their own; dev -> qa -> prod, or more."""
+    wide = draw(st.booleans())
+    number = draw(st.integers(1, 3))
+    scopes = {"shop": ()} if number == 1 else {name: (name, f"limits/{name}") for name in ("a", "b", "c")[:number]}
+    return {name: Application(draw(_environments(scope, wide=wide)), scope) for name, scope in scopes.items()}
+
+
+@st.composite
+def _environments(draw: st.DrawFn, scope: tuple[str, ...], *, wide: bool) -> dict[str, Rules]:
+    folder = f"{scope[0]}/" if scope else ""
+    sources = {"qa": "dev", "prod": "qa"} | ({"eu": "qa"} if wide else {})
+    found = {"dev": Rules()}
+    for name, source in sources.items():
+        found[name] = Rules(
+            source,
+            (f"{folder}mine/",) if draw(st.booleans()) else (),
+            mirror=draw(st.integers(0, 3)) == 3,
+            linear=draw(st.integers(0, 3)) == 3,
+            soak=timedelta(minutes=15) if draw(st.integers(0, 2)) == 2 else timedelta(0),
+            requires=("prod",) if name == "eu" else (),
+            hold_on_failure=draw(st.booleans()),
+            auto=name != "prod" or draw(st.integers(0, 3)) != 3,
+        )
+    return found
+
+
+def _acts() -> st.SearchStrategy[list[tuple[str, Any]]]:
+    """What others do between the decision of an orchestrator and its push."""
+    commit = st.tuples(st.just("commit"), st.tuples(NUMBERS, EDITS))
+    one = st.one_of(
+        commit,
+        st.tuples(st.just("round"), st.booleans()),
+        st.tuples(st.just("round"), st.booleans()),
+        st.tuples(st.just("hold"), st.tuples(NUMBERS, NUMBERS, NUMBERS)),
+        st.tuples(st.just("rewind"), st.tuples(NUMBERS, NUMBERS)),
+        st.tuples(st.just("weather"), st.tuples(NUMBERS, NUMBERS, st.sampled_from(["fine", "storm", "silent"]))),
+    )
+    return st.lists(one, min_size=1, max_size=2)
+
+
+COUNTED: Counter[str] = Counter()
+"""What all histories did together, by rule and by kind of record."""
+
+
+class Machine(RuleBasedStateMachine):
+    """One history."""
+
+    ground: Playground
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="machine-"))
+
+    @initialize(shape=shapes())
+    def begin(self, shape: dict[str, Application]) -> None:
+        files = {"docs": "0\n"}
+        for app in shape.values():
+            folder = f"{app.scope[0]}/" if app.scope else ""
+            files |= {f"{folder}{path}": f"0\n{FILLER}0\n" for path in PATHS[:3]} | {app.health: "ok\n"}
+        self.ground = Playground(self.folder, shape, files)
+        self.model = self.ground.model
+        self.names = list(self.model.refs)
+        self.apps = list(shape)
+        self.ground.round("one")
+
+    # --- people ----------------------------------------------------------------------------------------------------
+
+    @rule(edits=EDITS, more=EDITS, by=DOORS)
+    def two_releases(self, edits: list[Any], more: list[Any], by: str) -> None:
+        """Two commits on dev, each with a round, and what it takes until both are through."""
+        for each, number in ((edits, 1), (more, 3)):
+            self._commit((0, each))
+            self.rounds(by=by, number=number, sync=True)
+
+    @rule(edits=EDITS, rounds=st.integers(0, 4), by=DOORS)
+    def release(self, edits: list[Any], rounds: int, by: str) -> None:
+        """A commit on dev, and some rounds that may carry it on."""
+        self._commit((0, edits))
+        self.rounds(by=by, number=rounds, sync=True)
+
+    @rule(which=NUMBERS, edits=EDITS, rounds=st.integers(0, 2), by=DOORS)
+    def hotfix(self, which: int, edits: list[Any], rounds: int, by: str) -> None:
+        """A commit on any branch."""
+        self._commit((which, edits))
+        self.rounds(by=by, number=rounds, sync=True)
+
+    def _commit(self, what: tuple[int, list[Any]], message: str = "a change") -> None:
+        number, edits = what
+        name = self._name(number)
+        if name not in self.model.tips:
+            return
+        before = self.model.files(self.model.tips[name])
+        changes: dict[str, str | None] = {}
+        for app, path, part, value in edits:
+            full = self._path(app, path)
+            changes[full] = _edited({**before, **changes}.get(full), path, part, value)
+        changes = {path: text for path, text in changes.items() if text is not None or path in before}
+        self.ground.commit(name, changes, message)
+
+    def _path(self, app: int, path: str) -> str:
+        scope = self.model.applications[self._app(app)].scope
+        if not scope:
+            return path
+        return f"limits/{scope[0]}" if (path, app % 2) == ("api", 1) else f"{scope[0]}/{path}"
+
+    @rule(edits=EDITS, which=NUMBERS)
+    def fix(self, edits: list[Any], which: int) -> None:
+        """A commit on dev that says that it mends what is held somewhere."""
+        held = [oid for known in self.model.known.values() for oid in known.holds]
+        if not held:
+            return
+        oid = held[which % len(held)]
+        oid = self.model.objects.commit(oid).trailers.get("Promotion-Source", oid) if which % 2 else oid
+        self._commit((0, edits), f"mend it\n\nPromotion-Fixes: {oid}")
+
+    @rule(which=NUMBERS, back=st.integers(0, 3))
+    def revert(self, which: int, back: int) -> None:
+        """A commit that takes back what one of the last commits of a branch did."""
+        name = self._name(which)
+        line = list(self.model.objects.chain(self.model.tips[name]))[: back + 1]
+        parent = self.model.parent(line[-1])
+        if parent is None:
+            return
+        new, old = self.model.files(line[-1]), self.model.files(parent)
+        changes = {path: old.get(path) for path in sorted({*new, *old}) if new.get(path) != old.get(path)}
+        now = self.model.files(self.model.tips[name])
+        self.ground.commit(name, {p: t for p, t in changes.items() if t is not None or p in now}, "take it back")
+
+    @rule(which=NUMBERS, back=st.integers(1, 3), recreated=st.booleans(), by=DOORS)
+    def rewind(self, which: int, back: int, recreated: bool, by: str) -> None:
+        """A force-push of a branch to one of its last commits; or it is deleted, and made again as what some branch was."""
+        if recreated:
+            self._recreate(which, back, by)
+        else:
+            self._rewind((which, back))
+
+    def _rewind(self, what: tuple[int, int]) -> None:
+        name = self._name(what[0])
+        if len(self.model.rewound | {name}) > REWOUND:
+            return
+        line = list(self.model.objects.chain(self.model.tips[name]))
+        self.ground.point(name, line[min(what[1], len(line) - 1)])
+
+    def _recreate(self, which: int, other: int, by: str) -> None:
+        name = self._name(which)
+        if len(self.model.rewound | {name}) > REWOUND:
+            return
+        lines = sorted(self.model.lines[name] | (self.model.lines[self._name(other)] if other % 2 else set()))
+        tips = dict(self.model.tips)
+        chosen = sorted(lines, key=lambda oid: (len(self.model.ancestors(oid)), self.model.objects.commit(oid).message))
+        self.ground.delete(name)
+        done = self.ground.round(by)
+        assert all(isinstance(each, PromotionError) for each in done.values())
+        self.ground.point(name, chosen[-1 - other % len(chosen)])
+        assert {n: t for n, t in self.model.tips.items() if n != name} == {n: t for n, t in tips.items() if n != name}
+
+    @rule(app=NUMBERS, which=NUMBERS, word=st.sampled_from(["fine", "fine", "storm", "silent"]))
+    def weather(self, app: int, which: int, word: str) -> None:
+        """The world around a running release changes."""
+        self.ground.weather(self._app(app), self._name(which), word)
+
+    @rule(delta=st.sampled_from(CLOCKS))
+    def clock(self, delta: timedelta) -> None:
+        self.ground.wait(delta)
+
+    @rule(by=DOORS, app=NUMBERS, which=NUMBERS, commit=NUMBERS, lift=st.booleans())
+    def hold(self, by: str, app: int, which: int, commit: int, lift: bool) -> None:
+        """A person holds a commit of an environment, or of its source, for it; or lifts what is held."""
+        held = [(app, name, oid) for (app, name), known in self.model.known.items() for oid in known.holds]
+        if not lift:
+            self._hold(by, (app, which, commit))
+        elif held:
+            key = held[which % len(held)]
+            self.ground.lift(by, *key)
+            assert key[2] not in self.model.known[key[:2]].holds
+
+    def _hold(self, by: str, what: tuple[int, int, int]) -> None:
+        app, name = self._app(what[0]), self._name(what[1])
+        source = self.model.applications[app].environments[name].source
+        line = list(self.model.objects.chain(self.model.tips[source if source and what[2] % 2 else name]))
+        self.ground.hold(by, app, name, line[min(what[2] // 2, len(line) - 1)])
+
+    @rule(by=DOORS, number=NUMBERS, commit=st.none() | NUMBERS)
+    def adopt(self, by: str, number: int, commit: int | None) -> None:
+        """A person records a branch as it is: one that is refused, where there is any."""
+        targets = [key for key in self.model.known if self.model.applications[key[0]].environments[key[1]].source]
+        lost = [key for key in targets if self.model.owed(*key, self.ground.now).why in ("refused", "strayed")]
+        app, name = (lost or targets)[number % len(lost or targets)]
+        source = self.model.applications[app].environments[name].source or ""
+        line = list(self.model.objects.chain(self.model.tips[source]))
+        self.ground.adopt(by, app, name, line[min(commit, len(line) - 1)] if commit is not None else None)
+
+    # --- orchestrators ---------------------------------------------------------------------------------------------
+
+    @rule(by=DOORS, number=st.integers(1, 4), sync=st.integers(0, 3).map(bool))
+    def rounds(self, by: str, number: int, sync: bool) -> None:
+        for _ in range(number):
+            self.ground.round(by, sync=sync)
+
+    @rule(by=DOORS, acts=_acts(), fate=st.sampled_from(["lands", "lands", "dies before", "dies after", "answer lost"]))
+    def crossed(self, by: str, acts: list[tuple[str, Any]], fate: Any) -> None:
+        """A round, and between its decision and its push the other orchestrator and people do something."""
+        self._disturb(by, acts, fate)
+        self.ground.round(by)
+
+    @rule(
+        by=DOORS,
+        edits=EDITS,
+        acts=st.just([]) | _acts(),
+        fate=st.sampled_from(["dies before", "dies after", "answer lost", "lands late"]),
+    )
+    def release_crossed(self, by: str, edits: list[Any], acts: list[tuple[str, Any]], fate: Any) -> None:
+        """The same, where there is something to land."""
+        self._commit((0, edits))
+        self._disturb(by, acts, fate)
+        self.ground.round(by)
+
+    @rule(by=DOORS, app=NUMBERS, which=NUMBERS, chosen=st.none() | NUMBERS, acts=st.just([]) | _acts())
+    def promote(self, by: str, app: int, which: int, chosen: int | None, acts: list[tuple[str, Any]]) -> None:
+        """A person asks for one hop, or for one commit that may be anything."""
+        application, name = self._app(app), self.names[1 + which % (len(self.names) - 1)]
+        source = self.model.applications[application].environments[name].source or ""
+        line = list(self.model.objects.chain(self.model.tips[source]))
+        self._disturb(by, acts, "lands")
+        self.ground.promote(by, application, name, line[min(chosen, len(line) - 1)] if chosen is not None else None)
+
+    def _disturb(self, by: str, acts: list[tuple[str, Any]], fate: Any) -> None:
+        other = "two" if by == "one" else "one"
+        do: Mapping[str, Callable[[Any], object]] = {
+            "commit": self._commit,
+            "round": lambda sync: self.ground.round(other, sync=sync),
+            "hold": lambda what: self._hold(other, what),
+            "rewind": self._rewind,
+            "weather": lambda what: self.weather(*what),
+        }
+        door = self.ground.doors[by]
+        door.fate = fate
+        door.before = [lambda kind=kind, what=what: do[kind](what) for kind, what in acts]  # type: ignore[misc]
+
+    @rule(by=DOORS, forget=st.booleans())
+    def restart(self, by: str, forget: bool) -> None:
+        """What dead orchestrators had sent reaches the server; one is a new process, perhaps without its clone cache."""
+        self.ground.arrive()
+        self.ground.restart(by, forget=forget)
+
+    # --- proof -----------------------------------------------------------------------------------------------------
+
+    @invariant()
+    @precondition(lambda self: hasattr(self, "ground"))
+    def nothing_moved_unseen(self) -> None:
+        self.ground.look()
+        COUNTED["steps"] += 1
+
+    @rule()
+    def settle(self) -> None:
+        """Nobody does anything any more, time passes: then whatever may land has landed, and the rest says why not."""
+        quiet, before, last = 0, dict(self.model.tips), dict[str, Round | PromotionError]()
+        soaks = any(rules.soak for app in self.model.applications.values() for rules in app.environments.values())
+        for number in range(40):
+            self.ground.wait(STEP)
+            last = self.ground.round(("one", "two")[number % 2])
+            quiet, before = (quiet + 1 if before == self.model.tips else 0), dict(self.model.tips)
+            if quiet > (3 if soaks else 2):
+                break
+        else:
+            pytest.fail("it never comes to rest")
+        for app, done in last.items():
+            assert isinstance(done, Round), done
+            for name, rules in self.model.applications[app].environments.items():
+                if rules.source:
+                    self._explained(app, name, done)
+                self._seen(app, name)
+
+    def _explained(self, app: str, name: str, done: Round) -> None:
+        """What the model says of one environment, and what the product says, are one."""
+        owed, plan = self.model.owed(app, name, self.ground.now), done.plans.get(name)
+        assert owed.owed is None, f"{owed.owed} may land on {name} of {app} and does not: {_said(plan, done)}"
+        if owed.why == "refused":
+            assert plan is None, f"{name} of {app} was rewound: {_said(plan, done)}"
+            assert any("adopt" in str(error.hint) for error in done.errors), _said(plan, done)
+            return
+        assert plan is not None, f"{name} of {app} is not decided for: {_said(plan, done)}"
+        if owed.why:
+            assert plan.verdict == {"strayed": "block", "nothing": "nothing"}[owed.why], _said(plan, done)
+            return
+        _judged(owed, plan)
+
+    def _seen(self, app: str, name: str) -> None:
+        """The last word is of what runs, and is true."""
+        known, revision = self.model.known[app, name], self.model.deployed[app, name]
+        assert revision == self.model.head(app, self.model.tips[name])
+        assert known.seen == (revision, self.model._health(app, name, revision)), f"{name} of {app}: {known.seen}"
+        rules = self.model.applications[app].environments[name]
+        if known.outcome == "failed" and rules.hold_on_failure:
+            assert known.acted, f"{known.watched} failed in {name} of {app} and was not held"
+
+    def teardown(self) -> None:
+        try:
+            if hasattr(self, "ground") and sys.exc_info()[0] is None:
+                self.settle()
+                assert self.ground.audit() == []
+        finally:
+            if hasattr(self, "ground"):
+                COUNTED.update(self.model.counted, histories=1)
+                self.ground.close()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _name(self, number: int) -> str:
+        return self.names[number % len(self.names)]
+
+    def _app(self, number: int) -> str:
+        return self.apps[number % len(self.apps)]
+
+
+def _edited(old: str | None, path: str, part: str, value: int) -> str | None:
+    """The new text of a file."""
+    if part == "gone":
+        return None
+    if path == "health":
+        return "sick\n" if value == 2 else "ok\n"
+    top, bottom = old.split(FILLER) if old else ("0\n", "0\n")
+    return f"{value}\n{FILLER}{bottom}" if part == "top" else f"{top}{FILLER}{value}\n"
+
+
+def _judged(owed: Owed, plan: Plan) -> None:
+    """The plan is about a candidate, and every reason that it gives holds."""
+    assert plan.commit in owed.candidates, f"{plan.commit} is none of {owed.candidates}"
+    judged = owed.judged[plan.commit]
+    if owed.conflict:
+        assert (plan.verdict, plan.commit) == ("conflict", owed.conflict), plan.reason
+        return
+    failing = {v.gate for v in plan.verdicts if v.verdict != "pass"}
+    assert failing, f"{plan.verdict}: {plan.reason}; {judged.gates}"
+    assert failing <= set(judged.gates), f"{plan.reason}; and it is {judged.gates}"
+    for passed in plan.passed_over:
+        assert owed.judged[passed.commit].gates, f"{passed.commit} was passed over: {passed.reason}"
+
+
+def _said(plan: Plan | None, done: Round) -> str:
+    if plan is None:
+        return "; ".join(f"{error} ({error.hint})" for error in done.errors) or "nothing at all"
+    return f"{plan.verdict} {plan.commit}: {plan.reason}; " + "; ".join(
+        f"{p.commit}: {p.reason}" for p in plan.passed_over
+    )
+
+
+def teardown_module() -> None:
+    """Shown with `-s`."""
+    sys.stderr.write(f"{dict(sorted(COUNTED.items()))}\n")
+
+
+TestMachine = Machine.TestCase
+if settings.default is not None and settings.default.max_examples > 1000:  # --hypothesis-profile=thorough
+    TestMachine.settings = settings(max_examples=100, stateful_step_count=40)
+else:
+    TestMachine.settings = settings(max_examples=18, stateful_step_count=18, database=None)
+    seed(SEED)(Machine)
