@@ -32,7 +32,7 @@ from promotion.errors import ConfigError, ContendedError, PromotionError, Tempor
 from promotion.model import Environment, VerificationWord, short
 from promotion.observe import Site, World
 from promotion.reconcile import Result
-from promotion.sites import open_sites
+from promotion.sites import by_repository, open_sites
 from promotion.spelling import nearest
 
 log = logging.getLogger(__name__)
@@ -139,25 +139,32 @@ def _round(
     """One round over each application, what it leaves waiting, and whether one ended early: that does not stop the others."""
     results, errors, waits, raised = list[Result](), list[PromotionError](), list[dict[str, Any]](), False
     told = time.monotonic()
-    for done_with, site in enumerate(sites):
+    for group in by_repository(sites):
         if time.monotonic() - told > SIGNS:
-            tell(f"{done_with} of {len(sites)} applications are done")
+            tell(f"{len(results)} hops so far; {group[0].application.name} is next")
             told = time.monotonic()
-        try:
-            names = wanted.names(site.application)
-            done = reconcile.reconcile(site, names, sync=wanted.sync, dry_run=wanted.dry_run)
-        except PromotionError as exc:
-            raised = True
-            errors.append(exc)
-        except Exception as exc:
-            raised = True
-            log.exception("%s", site.application.name)
-            errors.append(as_bug(exc, site.application.name))
-        else:
+        for site, done in zip(group, _together(group, wanted), strict=True):
+            if isinstance(done, PromotionError):
+                raised = True
+                errors.append(done)
+                continue
             results += done.hops
             errors += [*done.errors, *(TemporaryError(why) for why in done.world.unread.values())]
             waits += report.waits(site, done.plans, dry_run=wanted.dry_run)
-    return results, errors, waits, raised
+    return results, list(dict.fromkeys(errors)), waits, raised
+
+
+def _together(group: Sequence[Site], wanted: Round) -> Sequence[reconcile.Round | PromotionError]:
+    """One round over the applications of one repository; what is wrong with that is what each comes to."""
+    try:
+        tasks = [reconcile.Task(site, wanted.names(site.application)) for site in group]
+        return reconcile.together(tasks, sync=wanted.sync, dry_run=wanted.dry_run)
+    except PromotionError as exc:
+        return [exc] * len(group)
+    except Exception as exc:
+        names = ", ".join(site.application.name for site in group)
+        log.exception("%s", names)
+        return [as_bug(exc, names)] * len(group)
 
 
 def _round_state(results: list[Result], errors: list[PromotionError]) -> State[Any]:

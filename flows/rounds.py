@@ -137,45 +137,45 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         while not stop.is_set():
             due = time.monotonic() + options["every"]
             prefect.look()
-            list(pool.map(in_turn, groups))
+            list(pool.map(one_round, groups))
             close_rounds(prefect)
             stop.wait(max(0.0, due - time.monotonic()))
     return 0
 
 
-def in_turn(loops: Sequence[Loop]) -> None:
-    """One round over the applications of one repository, whose clone is not for several at once."""
-    for loop in loops:
-        one_round(loop)
-
-
-def one_round(loop: Loop) -> None:
-    """One round over one application. Its errors are said once and never end the loop."""
-    try:
-        _round(loop)
-    except PromotionError as exc:
-        say(loop, "round", f"{exc}{f' ({exc.hint})' if exc.hint else ''}")
-    except Exception:
-        log.exception("%s: a bug ended this round; the next one goes on", loop.site.application.name)
-    else:
-        loop.said.pop("round", None)
-    finally:
-        loop.site.repository.close()
-
-
-def _round(loop: Loop) -> None:
-    prefect, site = loop.prefect, loop.site
-    names = {e.name for e in site.application.environments}
+def one_round(loops: Sequence[Loop]) -> None:
+    """One round over the applications of one repository. Their errors are said once and never end the loop."""
+    prefect, sites = loops[0].prefect, [loop.site for loop in loops]
     alone = not prefect.answers and not prefect.paused
-    theirs = {e.name for e in site.application.environments if prefect.fires(site.application.name, e)}
+    try:
+        done = reconcile.together([_task(loop) for loop in loops], sync=loops[0].sync, land_hops=alone)
+    except PromotionError as exc:
+        done = [exc] * len(loops)
+    except Exception:
+        log.exception("%s: a bug ended this round; the next one goes on", ", ".join(s.application.name for s in sites))
+        done = []
+    for loop, one in zip(loops, done, strict=False):
+        try:
+            _ended(loop, one)
+        except Exception:
+            log.exception("%s: a bug; the next round goes on", loop.site.application.name)
+    sites[0].repository.close()
+
+
+def _task(loop: Loop) -> reconcile.Task:
+    app = loop.site.application
+    theirs = {e.name for e in app.environments if loop.prefect.fires(app.name, e)}
     loop.ticks.used(theirs)  # what ticks now is Prefect's, also when the server goes away right after
-    done = reconcile.reconcile(
-        site,
-        names,
-        due=lambda e: e.name not in theirs and loop.ticks.due(e),
-        sync=loop.sync,
-        land_hops=alone,
-    )
+    names = [e.name for e in app.environments]
+    return reconcile.Task(loop.site, names, lambda e: e.name not in theirs and loop.ticks.due(e))
+
+
+def _ended(loop: Loop, done: reconcile.Round | PromotionError) -> None:
+    """Says what a round of one application did, and has Prefect do the rest."""
+    if isinstance(done, PromotionError):
+        say(loop, "round", f"{done}{f' ({done.hint})' if done.hint else ''}")
+        return
+    loop.said.pop("round", None)
     loop.ticks.used(done.plans)
     for hop in done.hops:
         if hop.commit or hop.outcome == "absorbed" or hop.verification:
@@ -186,11 +186,15 @@ def _round(loop: Loop) -> None:
     for name, plan in done.plans.items():
         if plan.verdict == "conflict":
             say(loop, name, f"{name}: conflict: {plan.reason}")
-    if prefect.answers:
+    if loop.prefect.answers:
         try:
             _through_prefect(loop, done)
         except (TemporaryError, ObjectNotFound) as exc:
-            prefect.away(exc if isinstance(exc, TemporaryError) else TemporaryError("Prefect lost a run"))
+            loop.prefect.away(exc if isinstance(exc, TemporaryError) else TemporaryError("Prefect lost a run"))
+        except PromotionError as exc:
+            say(loop, "hop", str(exc))
+        else:
+            loop.said.pop("hop", None)
 
 
 def _through_prefect(loop: Loop, done: reconcile.Round) -> None:

@@ -217,7 +217,7 @@ def rounds(loop: Loop, count: int = 1) -> None:
     for _ in range(count):
         loop.prefect.look()
         loop.closed_at = 0.0
-        one_round(loop)
+        one_round([loop])
 
 
 def promote_runs(client: SyncPrefectClient) -> list[FlowRun]:
@@ -329,7 +329,7 @@ def test_a_pause_by_a_person_stops_hops(shop: Hosted, loop: Loop, client: SyncPr
     rounds(loop)
     assert promote_runs(client) == []
     loop.prefect.away(TemporaryError("away"))
-    one_round(loop)
+    one_round([loop])
     assert shop.tip("qa") == before
 
 
@@ -355,7 +355,7 @@ def test_the_loop_lands_hops_while_prefect_is_away(shop: Hosted, client: SyncPre
     with open_sites(load(shop.file), os.environ) as (site,), Api(30) as api:
         loop = Loop(site, Prefect(api, shop.config), sync=False)
         loop.prefect.away(TemporaryError("Prefect does not answer"))
-        one_round(loop)
+        one_round([loop])
         assert shop.origin.log("env/qa")[0].trailers["Promotion-Environment"] == "qa"
         assert "landed here, without Prefect" in caplog.text
         assert promote_runs(client) == []
