@@ -315,7 +315,7 @@ def test_a_round_over_many_gives_signs_of_life(shop: Hosted, monkeypatch: pytest
     seen: list[str] = []
     monkeypatch.setattr("flows.page.Page.show", lambda _, headline, text: seen.append(f"{headline}: {text}"))
     propagate(config=shop.config, return_state=True)  # type: ignore[call-overload]
-    assert seen[0] == "under way: 0 of 1 applications are done"
+    assert seen[0] == "under way: 0 hops so far; shop is next"
 
 
 def test_a_pause_by_a_person_stops_hops(shop: Hosted, loop: Loop, client: SyncPrefectClient) -> None:
