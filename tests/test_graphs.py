@@ -146,17 +146,17 @@ def test_what_is_absorbed_is_there(share: Share) -> None:
 
 
 def test_a_required_environment_that_cannot_be_read_is_waited_for(share: Share) -> None:
-    """Its last word is not enough in a round."""
-    shared = one(share, *WAVES)
+    """Its last word, that it was well, is not enough in a round."""
+    shared = one(share, *(WAVES[:3]), place("us", "qa", requires=("eu",), auto=False))
     walked(shared)
-    shared.round()
+    shared.settle()
     shared.memory.away.add(("shop", "eu"))
-    done = shared.round()
-    assert shared.promotions("us") == []
-    assert "eu" in done["shop"].world.unread
+    verdicts = {v.gate: v for v in shared.round()["shop"].plans["us"].verdicts}
+    assert verdicts["requires"].verdict == "wait"
+    assert "eu could not be read" in verdicts["requires"].reason
     shared.memory.away.clear()
-    shared.round()
-    assert len(shared.promotions("us")) == 1
+    verdicts = {v.gate: v for v in shared.round()["shop"].plans["us"].verdicts}
+    assert verdicts["requires"].verdict == "pass"
 
 
 def test_a_required_environment_with_another_source(share: Share) -> None:

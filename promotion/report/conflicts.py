@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from promotion.events import first_epoch
 from promotion.model import Entry, shown
 from promotion.observe import Site
 from promotion.plan import DEPTH, Plan
@@ -42,7 +43,19 @@ def resolution(plan: Plan) -> list[str]:
     return [
         f"git switch {source.branch} && git fetch && git checkout origin/{view.environment.branch} -- {paths} && git commit",
         f"push it: it is absorbed by {view.environment.name} without a commit; then make your change on top of it",
+        *([_adoption(view.environment.name, source.name)] if _is_first(plan) else []),
     ]
+
+
+def _is_first(plan: Plan) -> bool:
+    """Whether what the target has is still what their histories said at first sight."""
+    name, environment, release = plan.view.application.name, plan.view.environment.name, plan.view.state.release
+    return release is None or plan.view.state.epoch == first_epoch(name, environment, release.commit, release.source)
+
+
+def _adoption(target: str, source: str) -> str:
+    """After squash merges and the like, whose commits say nothing of where they came from."""
+    return f"or, where {target} has a later commit of {source} already: promotion adopt {target} --source COMMIT"
 
 
 def _last(site: Site, tip: str, base: str, path: bytes) -> dict[str, str] | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from promotion import ledger
+from promotion import ledger, scope
 from promotion.errors import PromotionError
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, iso
@@ -93,14 +93,14 @@ def has(search: Search, environment: Environment, oid: str) -> bool:
 
 def _given(search: Search, environment: Environment, oid: str) -> bool | None:
     """Whether the newest release at or before a commit stands for something that has the change; None without a release."""
-    at: str | None = oid
+    at: str | None = scope.newest(search.site.repository, search.site.application, oid)
     for _ in range(DEPTH):
         if at is None or not search.site.repository.objects.has(at):
             return None
         made = search.commit(at)
         if (source := _source(search, environment, made)) is not None:
             return has(search, search.site.application.environment(environment.source or ""), source)
-        at = made.parents[0] if made.parents else None
+        at = scope.newest(search.site.repository, search.site.application, made.parents[0]) if made.parents else None
     return None
 
 
@@ -177,7 +177,7 @@ def _arrived(search: Search, environment: Environment) -> tuple[datetime | None,
     """When the change came to an environment that has it, and the oldest commit of its branch since when it is there."""
     source, tip = search.site.application.environment(environment.source or ""), search.world.tip(environment)
     found, seen, quiet = None, set[str](), 0
-    for made in search.site.repository.history.line(tip):
+    for made in search.site.repository.history.line(tip, search.site.application.roots):
         search.commits[made.oid] = made
         seen.add(made.oid)
         promoted = made.trailers.get("Promotion-Source") if _is_ours(search, environment, made) else None
@@ -210,7 +210,8 @@ def _recorded(search: Search, environment: Environment) -> list[tuple[datetime, 
             event = ledger.event_of(record)
             name, data = event.environment or "", event.data
             if event.event == "absorbed":
-                search.recorded[name].append((event.at, data["target"], data["source"]))
+                target = scope.newest(search.site.repository, search.site.application, data["target"])
+                search.recorded[name].append((event.at, target, data["source"]))
             elif event.event == "adopted" and search.site.repository.objects.has(data["commit"]):
                 search.recorded[name].append((search.commit(data["commit"]).at, data["commit"], data["source"]))
     return search.recorded.get(environment.name, [])

@@ -33,14 +33,17 @@ class History:
         self._objects = objects
         self._lacks = lacks
 
-    def line(self, tip: str) -> Iterator[Commit]:
-        """The commits of a branch, newest first, following first parents only; read in pages."""
+    def line(self, tip: str, roots: Sequence[bytes] = ()) -> Iterator[Commit]:
+        """The commits of a branch, newest first, following first parents only; read in pages.
+
+        With paths only those that changed something there.
+        """
         last, pages = tip, iter(PAGES)
         while True:
-            oids = self._rev_list("--first-parent", f"--max-count={next(pages, PAGES[-1])}", last)
+            oids = self._rev_list("--first-parent", f"--max-count={next(pages, PAGES[-1])}", last, roots=roots)
             commits = self._objects.commits(oids)
             yield from commits
-            if not commits[-1].parents:
+            if not (commits and commits[-1].parents):
                 return
             last = commits[-1].parents[0]
 
