@@ -234,6 +234,21 @@ def test_where_of_several_applications_is_a_list(shop: Shop) -> None:
     assert [a["application"] for a in said.json["applications"]] == ["web", "pay"]
 
 
+def test_where_of_a_shared_repository_is_about_whom_it_concerns(shop: Shop) -> None:
+    """Those whose scope it changes; asked for another one, it is about what that one was then."""
+    shop.several(web=str(shop.origin.path), pay=str(shop.origin.path))
+    for entry in shop.top["applications"]:
+        entry["paths"] = [f"{entry['name']}/", *(["health"] if entry["name"] == "web" else [])]
+    shop.write()
+    web = shop.push("dev", {"web/a": "1\n"})
+    pay = shop.push("dev", {"pay/a": "1\n"})
+    said = shop("where", web[:9])
+    assert said.out.splitlines()[0] == "web"
+    assert [a["application"] for a in shop("--json", "where", pay[:9]).json["applications"]] == ["pay"]
+    (about,) = shop("--json", "-a", "web", "where", pay[:9]).json["applications"]
+    assert (about["application"], about["commit"], about["origin"]) == ("web", pay, web)
+
+
 def test_where_of_an_ambiguous_prefix_names_both(shop: Shop) -> None:
     """Four digits, and as many commits as it takes."""
     seen: dict[str, str] = {}

@@ -107,6 +107,7 @@ def where(
     call = call_of(context)
     unknown: list[ConfigError] = []
     gone: list[PromotionError] = []
+    concerned: dict[str, bool] = {}
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any] | None:
         world = observe.survey(site, partly=True)
@@ -116,14 +117,16 @@ def where(
         except ConfigError as exc:  # another application may have it
             unknown.append(exc)
             return None
+        concerned[site.application.name] = report.concerns(site, oid)
         return report.where(site, world, oid)
 
     with sites_of(call) as found:
         found_places, errors = each(found, one)
-    places = [place for place in found_places if place is not None]
+    known = [place for place in found_places if place is not None]
+    places = [place for place in known if concerned[place["application"]]] or known
     if not places:
         raise (*errors, *unknown)[0]
-    names = len(places) > 1
+    names = len(known) > 1
     now = utc_now()
     lines = [line for data in places for line in ([data["application"]] * names + list(render.where(data, now)))]
     answer(call, {"applications": places}, lines)

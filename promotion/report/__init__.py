@@ -8,7 +8,7 @@ from promotion.report.awaited import Awaited, awaited
 from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
 from promotion.report.past import history
-from promotion.report.places import where
+from promotion.report.places import concerns, where
 from promotion.report.standing import assumed, plans, quick, status
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "assumed",
     "audit",
     "awaited",
+    "concerns",
     "event",
     "history",
     "origin",

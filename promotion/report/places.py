@@ -39,6 +39,12 @@ def places(search: Search) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def concerns(site: Site, commit: str) -> bool:
+    """Whether a commit changed what is this application's, against its first parent."""
+    roots = site.application.roots
+    return not roots or scope.changed(site.repository, roots, site.repository.objects.commit(commit))
+
+
 @dataclass
 class Search:
     """What is known of one change while it is looked for."""
@@ -70,11 +76,12 @@ class Search:
 
 
 def _change(site: Site, world: World, commit: str) -> str:
-    """The root's commit that a promotion stands for; of any other commit, itself."""
+    """The root's commit that a promotion stands for; of any other commit, itself, or the newest before it that is about the scope."""
     made = site.repository.objects.commit(commit)
     homes = [e for e in site.application.environments if e.source and is_ours(made, site.application.name, e.name)]
     stands_for = origin(site, world.state, homes[0], commit) if homes else None
-    return stands_for if stands_for and site.repository.objects.has(stands_for) else commit
+    found = stands_for if stands_for and site.repository.objects.has(stands_for) else commit
+    return scope.newest(site.repository, site.application, found)
 
 
 # --- whether ---------------------------------------------------------------------------------------------------------
