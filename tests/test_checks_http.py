@@ -251,7 +251,9 @@ def _redirecting(hops: int) -> Manners:
 
 
 def test_redirects_when_asked_for() -> None:
-    """Five are followed, six are not."""
+    """Five are followed, six are not; without being asked for, none is."""
+    with serving(_redirecting(1)) as url:
+        assert ask(url, **STATUS) == Reading(DEGRADED, "302, expected 200")
     with serving(_redirecting(5)) as url:
         assert ask(url, redirects=True, **STATUS).health is HEALTHY
     with serving(_redirecting(6)) as url:

@@ -81,6 +81,9 @@ def test_what_it_has_is_judged(tmp_path: Path, build: Callable[..., Stage]) -> N
     hold(stage.site, stage.env("wave"), commit, "no")
     assert said(by_hand=True) == ("block", f"requires: wave holds the change of {commit[:7]}")
     lift(stage.site, stage.env("wave"), commit)
+    hold(stage.site, stage.env("wave"), stage.tip("wave"), "no")
+    assert said(by_hand=True) == ("block", f"requires: wave holds the change of {commit[:7]}"), "by its content"
+    lift(stage.site, stage.env("wave"), stage.tip("wave"))
     current = stage.folder / "wave" / "current"
     current.unlink()
     current.symlink_to(f"releases/{stage.origin.log('env/wave')[-1].commit}")

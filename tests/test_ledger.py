@@ -232,6 +232,15 @@ def test_a_heartbeat_is_no_part_of_what_is_decided_on(readings: list[tuple[int, 
     assert fold(state, beat).of("dev").deciding() == state.of("dev").deciding()
 
 
+@pytest.mark.parametrize("health", [h for h in Health if h is not Health.HEALTHY])
+@pytest.mark.parametrize("number", [1, None])
+def test_every_other_reading_is_part_of_what_is_decided_on(number: int | None, health: Health) -> None:
+    """S4: of another health, or of nothing that can be named, which leaves no fact behind."""
+    state = folded(observed(1, Health.HEALTHY, 0))
+    later = fold(state, event("observed", "dev", 1, revision=number and oid(number), health=health, reasons=[]))
+    assert later.of("dev").deciding() != state.of("dev").deciding()
+
+
 @given(st.lists(st.tuples(st.integers(1, 30), healths, st.booleans()), max_size=60))
 def test_the_fold_never_loses_a_fact_that_a_decision_needs(steps: list[tuple[int, Health, bool]]) -> None:
     """Commits come in order, each observed several times: all after the release keep their last word and first healthy."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from promotion.model import Application, Commit, Environment, Health, Person, Spec, Verdict
 from promotion.plan import Gates, Merge, Merged, Plan, Question, View, decide, plan_id
-from promotion.state import EnvironmentState, Fact, Hold, Observed, Release, Steady, Verification
+from promotion.state import EnvironmentState, Fact, Freeze, Hold, Observed, Release, Steady, Verification
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PERSON = Person("ann", "ann@example.com")
@@ -184,6 +184,16 @@ def test_auto_false_waits_for_a_person() -> None:
     assert plan.verdict == "wait"
 
 
+def test_a_freeze_blocks_until_its_end() -> None:
+    """Of this environment or of everything; one without an end holds until it is thawed."""
+    for until, word in ((None, "block"), (NOW + timedelta(seconds=1), "block"), (NOW, "pass")):
+        frozen = Freeze("quarter end", "ann", NOW - timedelta(hours=1), until)
+        for of in (view(frozen=frozen), view(state=replace(view().state, frozen=frozen))):
+            plan, _ = answered(of)
+            assert (until, plan.verdict) == (until, word)
+            assert word == "pass" or "quarter end" in plan.reason
+
+
 @pytest.mark.parametrize(
     ("state", "seconds", "word"),
     [
@@ -343,6 +353,7 @@ def test_every_deciding_input_changes_a_plans_name() -> None:
     others = [
         identity(base),
         identity(view(2)),
+        identity(view(2), digest=oid(1001)),  # another commit with the same content
         identity(replace(base, contents=(oid(101), oid(0)))),
         identity(replace(base, contents=(oid(100), oid(9)))),
         identity(base, digest=oid(5)),

@@ -211,6 +211,7 @@ def forge(
     stage: Stage,
     *,
     observed: bool = True,
+    fell_ill: bool = False,
     files: Mapping[str | bytes, File | None] | None = None,
     merged: bool = True,
     said: tuple[str, str] = ("", ""),
@@ -221,6 +222,9 @@ def forge(
     if observed:
         stage.change("qa", auto=False)
         stage.round()
+    if fell_ill:
+        data = {"revision": source, "health": "degraded", "reasons": []}
+        tamper(stage, [Event("observed", "shop", "dev", stage.now, "robot", data)])
     release = stage.world().state.of("qa").release
     assert release is not None
     event = Event("promoted", "shop", "qa", stage.now, "mallory")
@@ -259,6 +263,13 @@ def test_audit_sees_a_promotion_of_what_was_degraded(stage: Stage) -> None:
     walked(stage)
     stage.change("dev", health=(Spec("command", {"command": ["false"]}),))
     source, _ = forge(stage)
+    assert problems(stage) == [f"{source[:7]} was degraded in dev when it was promoted to qa"]
+
+
+def test_audit_sees_a_promotion_of_what_fell_ill(stage: Stage) -> None:
+    """Healthy once, and not as the last word."""
+    walked(stage)
+    source, _ = forge(stage, fell_ill=True)
     assert problems(stage) == [f"{source[:7]} was degraded in dev when it was promoted to qa"]
 
 

@@ -380,14 +380,43 @@ def test_nothing_of_the_users_configuration_can_have_a_say(origin: Origin, tmp_p
     assert origin.log("env/qa")[0].author == "Ann <ann@example.com>"
 
 
-@pytest.mark.parametrize("url", ["ext::sh -c date", "nonsense://x/y", "git://127.0.0.1:9/x"])
+@pytest.mark.parametrize("url", ["ext::touch MARK", "nonsense://x/y", "git://127.0.0.1:9/x"])
 def test_other_transports_are_refused(tmp_path: Path, url: str) -> None:
-    """Only files, http and ssh are allowed, whatever the file says."""
+    """Only files, http and ssh are allowed, whatever the file says: no program is run for the others."""
+    mark = tmp_path / "mark"
     with (
-        Repository(url, Git(os.environ, tmp_path), tmp_path) as repository,
+        Repository(url.replace("MARK", str(mark)), Git(os.environ, tmp_path), tmp_path) as repository,
         pytest.raises((ConfigError, TemporaryError)),
     ):
         repository.refresh([DEV])
+    assert not mark.exists()
+
+
+def test_no_hook_runs_that_somebody_put_into_a_clone(origin: Origin, repository: Repository, tmp_path: Path) -> None:
+    """Git would run it at each fetch."""
+    repository.refresh([DEV])
+    mark, hook = tmp_path / "mark", repository.path / "hooks" / "reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {mark}\n")
+    hook.chmod(0o755)
+    tip = origin.commit("env/dev", {"web": "2\n"})
+    assert repository.refresh([DEV])[DEV] == tip
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("name", [*cache.NEVER_OURS, "config"])
+def test_a_clone_that_is_not_as_we_make_it_is_made_again(origin: Origin, tmp_path: Path, name: str) -> None:
+    """By one of these files git would believe another history, or ask another remote."""
+    folder = tmp_path / "cache"
+    with Repository(str(origin.path), Git(os.environ, folder), folder) as first:
+        first.refresh([DEV])
+        file = first.path / name
+    file.parent.mkdir(exist_ok=True)
+    before = file.read_text() if file.exists() else None
+    file.write_text(f"{before or ''}\n")
+    with Repository(str(origin.path), Git(os.environ, folder), folder) as again:
+        assert again.refresh([DEV])[DEV] == origin.tip("env/dev")
+    assert (file.read_text() if file.exists() else None) == before
 
 
 def test_options_in_a_url_stay_a_url(tmp_path: Path) -> None:

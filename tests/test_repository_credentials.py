@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -193,6 +194,32 @@ def test_no_local_git_has_the_descriptor(opened: Opened) -> None:
     names = [int(path.name) for path in Path(f"/proc/{process.pid}/fd").iterdir()]
     assert sorted(names)[:3] == [0, 1, 2]
     assert [fd for fd in names if fd > 2 and Path(f"/proc/{process.pid}/fd/{fd}").readlink().name[:4] == "pipe"] == []
+
+
+def test_only_who_talks_to_the_host_is_told_of_a_token(
+    opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other git process has a helper, nor a pipe to read from."""
+    folder, real = tmp_path / "bin", shutil.which("git")
+    folder.mkdir()
+    script = (
+        f'#!/bin/sh\ncase "$*" in *credential.http*) printf "%s\\n" "$*" >>{folder}/told;; esac\nexec {real} "$@"\n'
+    )
+    (folder / "git").write_text(script)
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    repository = opened()
+    made = commit(repository)
+    assert made.old is not None
+    assert repository.is_ancestor(made.old, made.new)
+    assert repository.merge_bases(made.old, made.new) == [made.old]
+    assert repository.resolve(made.new[:12]) == made.new
+    assert len(repository.history.ids(made.new)) == 2
+    repository.push([made])
+    verbs = ("ls-remote", "fetch", "push")
+    told = (folder / "told").read_text().splitlines()
+    assert len(told) >= len(verbs)
+    assert [line for line in told if not any(f" {verb} " in line for verb in verbs)] == []
 
 
 @pytest.mark.parametrize(

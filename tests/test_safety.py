@@ -694,15 +694,16 @@ def test_s10_a_tree_that_the_table_does_not_explain_never_lands(
 
 
 def test_s11_a_conflict_names_the_paths_and_writes_nothing(stage: Stage) -> None:
-    """Two files in conflict and one that is not: neither the branch nor a promoted event."""
+    """Three files in conflict, one of them by its lines, and one that is not: neither the branch nor a promoted event."""
     ready(stage)
-    tip = stage.commit("qa", {"web": "qa\n", "dir/\u00e4": "qa\n"})
-    stage.commit("dev", {"web": "dev\n", "dir/\u00e4": "dev\n", "fine": "1\n"})
+    tip = stage.commit("qa", {"web": "qa\n", "dir/\u00e4": "qa\n", "health": "ok by qa\n"})
+    stage.commit("dev", {"web": "dev\n", "dir/\u00e4": "dev\n", "fine": "1\n", "health": "ok by dev\n"})
     stage.sync("dev")
     result = promote(stage.site, stage.env("qa"))
     assert (result.outcome, result.status, result.plan_id) == ("conflict", 5, None)
     assert "web" in result.reason
     assert "dir/\u00e4" in result.reason
+    assert "health" in result.reason
     assert stage.tip("qa") == tip
     assert "promoted qa" not in stage.events()
 

@@ -278,6 +278,10 @@ def test_a_hold_is_about_the_scope(share: Share) -> None:
     shared.settle()
     plan = shared["shop"].plan("qa")
     assert (plan.commit, plan.verdict) == (later, "block")
+    shared.commit("dev", {"billing/web": "3\n"})
+    shared.commit("dev", {"shop/other": "3\n"})
+    shared.settle()
+    assert shared["shop"].plan("qa").verdict == "block", "what the other one made of its part is no fix of ours"
     fixed = shared.commit("dev", {"shop/web": "good\n"})
     shared.settle()
     assert shared.promotions("qa", "shop") == [("shop", fixed)]

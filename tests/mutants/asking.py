@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import cut
+from tests.mutants.mutant import Edit, cut, cut_all
 
 CHANGED = "test_engine_command::test_a_revision_that_changes_while_it_is_asked_about"
 WORST = "test_engine_command::test_the_worst_answer_wins"
@@ -310,14 +310,6 @@ S3 = (
     ),
     cut(
         "S3",
-        "`observe` with a revision that is no text",
-        "engines.command:answer",
-        "isinstance(revision, str) and REVISION.fullmatch(revision)",
-        "REVISION.fullmatch(str(revision))",
-        GUESSED,
-    ),
-    cut(
-        "S3",
         "`observe` with a health of its own",
         "engines.command:answer",
         "not isinstance(health, str) or health not in words",
@@ -417,7 +409,7 @@ S15 = (
         "repository.process:",
         "('core.hooksPath', os.devnull)",
         "('promotion.no', os.devnull)",
-        "test_repository::test_nothing_of_the_users_configuration_can_have_a_say",
+        "test_repository::test_no_hook_runs_that_somebody_put_into_a_clone",
     ),
     cut(
         "S15",
@@ -514,7 +506,7 @@ S15 = (
         "checks.command:_take",
         "data[:CAP + 1 - len(kept)]",
         "data",
-        "test_checks_command::test_a_flood_is_drained_and_not_kept",
+        "test_checks_command::test_all_of_the_output_is_there_or_seen_to_be_more",
     ),
     cut(
         "S15",
@@ -588,12 +580,14 @@ S15 = (
         "'credential.helper'",
         "test_repository_credentials::test_another_host_never_gets_it",
     ),
-    cut(
+    # Helpers of users are left out of what git is told, and it is told to have none, in case they come another way.
+    cut_all(
         "S15",
-        "nobody else speaks for us",
-        "repository.credentials:Login.settings",
-        "('credential.helper', '')",
-        "('promotion.no', '')",
+        "no helper of a user speaks for us, by what is left out and by what git is told",
+        [
+            Edit("repository.credentials:Login.settings", "('credential.helper', '')", "('promotion.no', '')"),
+            Edit("repository.credentials:_speaks", "header or _NOT_OURS.fullmatch(key) is not None", "header"),
+        ],
         "test_repository_credentials::test_nobody_else_speaks_for_us",
     ),
     cut(
@@ -643,7 +637,7 @@ S15 = (
         "repository.clone:Repository.is_ancestor",
         "self._git.run(self.path, 'merge-base', '--is-ancestor', old, new)",
         "self._talk('merge-base', '--is-ancestor', old, new)",
-        "test_repository_credentials::test_no_local_git_has_the_descriptor",
+        "test_repository_credentials::test_only_who_talks_to_the_host_is_told_of_a_token",
     ),
     cut(
         "S15",
@@ -651,8 +645,7 @@ S15 = (
         "reconcile.write:_credential",
         "pushing[0] if pushing else lot[0].site.application.credential",
         "lot[0].site.application.credential",
-        "test_remotes::test_several_applications_with_tokens_of_their_own",
-        "test_remotes::test_http_from_init_on",
+        "test_together::test_credentials_are_not_mixed_in_one_push",
     ),
     cut(
         "S15",
@@ -660,7 +653,7 @@ S15 = (
         "config.credentials:_of_one",
         "GIVEN_TO_OTHERS.fullmatch(name)",
         "False",
-        "test_config_credentials::test_no_variable_that_others_are_given",
+        "test_config_credentials::test_each_mistake_is_one_clear_line",
     ),
     cut(
         "S15",

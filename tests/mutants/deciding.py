@@ -258,7 +258,7 @@ S13 = (
         "state:Freeze.holds",
         "self.until is None or now < self.until",
         "self.until is None",
-        "test_cli_people::test_a_freeze_ends_by_itself",
+        "test_plan::test_a_freeze_blocks_until_its_end",
     ),
     cut(
         "S13",
@@ -507,7 +507,7 @@ SCOPES = (
         "scope:digest",
         "objects.digest(objects.commit(commit).tree, application.roots)",
         "objects.digest(objects.commit(commit).tree)",
-        "test_scope::test_a_change_of_one_moves_only_that_one",
+        "test_scope::test_a_plan_stays_the_same_plan",
     ),
     cut(
         "scope",

@@ -101,8 +101,8 @@ S16 = (
         "S16",
         "facts that a decision needs are kept",
         "events:_forget",
-        "oid in keep",
-        "False",
+        "oldest is None or f.first >= oldest",
+        "oldest is None",
         "test_ledger::test_the_fold_never_loses_a_fact_that_a_decision_needs",
     ),
     cut(
@@ -185,7 +185,7 @@ S16 = (
         "report.audit:_source",
         "fact is None or fact.health is not Health.HEALTHY",
         "fact is None or fact.healthy_since is None",
-        f"{AUDIT}a_promotion_of_what_was_degraded",
+        f"{AUDIT}a_promotion_of_what_fell_ill",
     ),
     cut(
         "S16",
@@ -266,7 +266,7 @@ S16 = (
         "report.audit:_absorption",
         "yield from _content(replay, event, target)",
         "yield from ()",
-        "test_report::test_audit_of_what_was_absorbed_looks_at_the_targets_own_branch",
+        "test_report::test_audit_sees_what_was_absorbed_and_never_healthy",
     ),
     cut(
         "S16",
