@@ -25,12 +25,14 @@ from promotion.cli.rounds import Loop
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One round: its seconds, the process's own memory so far at most (RSS, MB), its hops.
+    """One round: its seconds, those of processors (with what it started), and its hops.
 
-    Not its children's: that is at most SIDE_BY_SIDE times a `git ls-remote`.
+    `memory` is the most that the process itself ever had (RSS, MB). What it starts comes to SIDE_BY_SIDE times a
+    `git ls-remote`, 4 MB each.
     """
 
     seconds: float
+    cpu: float
     memory: float
     hops: int
     errors: list[str]
@@ -74,16 +76,22 @@ def main() -> None:
 
 def _round(loop: Loop) -> dict[str, Any]:
     said = io.StringIO()
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), cpu()
     with redirect_stdout(said):
         loop.once()
     seconds, answer = time.perf_counter() - began, json.loads(said.getvalue())
     return {
         "seconds": seconds,
+        "cpu": cpu() - worked,
         "memory": _memory(),
         "hops": len(answer["hops"]),
         "errors": [error["message"] for error in answer["errors"]],
     }
+
+
+def cpu() -> float:
+    """Processor seconds of this process and of those that it started and that are over."""
+    return sum(os.times()[:4])
 
 
 def _memory() -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha1
-from typing import Any
+from typing import Any, cast
 
 from promotion.errors import RefusedError
 from promotion.events import Event, fold
@@ -24,10 +24,19 @@ STATE = b"state.json"
 def read(repository: Repository, application: str, tip: str | None) -> State:
     """The folded state at a tip; an empty one when there is no ledger yet. One object read, however long the history.
 
-    Raises RefusedError when the ledger is another application's or of a newer format.
+    None while the tip is what it was: a tip never means anything else. Raises RefusedError when the ledger is another
+    application's or of a newer format.
     """
     if tip is None:
         return State(application)
+    key = ("state", application)  # without the tip: the states before it are of no use any more
+    known = cast("tuple[str, State] | None", repository.memo.get(key))
+    if known is None or known[0] != tip:
+        repository.memo[key] = known = (tip, _read(repository, application, tip))
+    return known[1]
+
+
+def _read(repository: Repository, application: str, tip: str) -> State:
     entry = repository.objects.look(repository.objects.commit(tip).tree, STATE)
     if entry is None:
         raise RefusedError(f"{tip[:12]} is no ledger: it has no state.json", where=repository.url)

@@ -87,6 +87,19 @@ def look(sites: Sequence[Site]) -> Snapshot:
     return sites[0].repository.refresh(list(refs), [site.application.ledger for site in sites])
 
 
+def looking(sites: Sequence[Site]) -> Callable[[Site], Snapshot]:
+    """Asks each repository once for all of its applications, when the first of them is wanted."""
+    found: dict[int, Snapshot] = {}
+
+    def one(site: Site) -> Snapshot:
+        key = id(site.repository)
+        if key not in found:
+            found[key] = look([s for s in sites if s.repository is site.repository])
+        return found[key]
+
+    return one
+
+
 def world(site: Site, snapshot: Snapshot, *, any_configuration: bool = False, partly: bool = False) -> World:
     """What a snapshot says of one application. Raises what `survey` does."""
     app = site.application

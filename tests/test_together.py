@@ -437,7 +437,7 @@ def test_twenty_applications_in_thirteen_environments(
     few = share(names=names[:2], environments=thirteen)
     few.settle()
     numbers = [idle(each, tmp_path / f"shared{n or ''}", monkeypatch) for n, each in enumerate((shared, few))]
-    assert numbers == [2, 2], "ls-remote and cat-file"
+    assert numbers == [1, 1], "ls-remote"
 
 
 def test_nothing_is_written_without_need(share: Share) -> None:

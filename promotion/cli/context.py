@@ -83,6 +83,7 @@ def each(
     """Asks every application in turn. One that fails does not stop the others; with `strict` an only one's error is raised."""
     answers: list[T] = []
     errors: list[PromotionError] = []
+    last = {id(site.repository): site for site, _ in found}
     for site, environments in found:
         try:
             answers.append(ask(site, environments))
@@ -91,7 +92,8 @@ def each(
                 raise
             errors.append(exc)
         finally:
-            site.repository.close()  # many applications would keep many processes
+            if last[id(site.repository)] is site:
+                site.repository.close()  # many repositories would keep many processes
     return answers, errors
 
 

@@ -34,9 +34,12 @@ DIFF_LINES = 2000
 DIFF_BYTES = 1 << 20
 
 
-def read(site: Site, environments: list[Environment], *, live: bool, partly: bool = False) -> World:
+def read(site: Site, environments: list[Environment], *, live: bool) -> World:
     """What Git says; with `live` also what engines and checks say now, as it would be recorded."""
-    world = observe.survey(site, partly=partly)
+    return _lively(site, observe.survey(site), environments, live=live)
+
+
+def _lively(site: Site, world: World, environments: list[Environment], *, live: bool) -> World:
     if not live:
         return world
     environments = [e for e in environments if e.name not in world.missing]
@@ -93,13 +96,15 @@ def _status(call: Call, patterns: list[str], *, live: bool) -> tuple[dict[str, A
 
     def one(site: Site, environments: list[Environment]) -> dict[str, Any]:
         names = {e.name for e in environments}
-        world = read(site, environments, live=live, partly=True)
+        world = observe.world(site, snapshot(site), partly=True)
+        world = _lively(site, world, environments, live=live)
         gone.extend(ConfigError(said) for name, said in world.missing.items() if name in names)
         row = report.status(site, world)
         row["environments"] = [e for e in row["environments"] if e["environment"] in names]
         return {**row, "heartbeat": int(site.application.heartbeat.total_seconds())}
 
     with sites_of(call, patterns) as found:
+        snapshot = observe.looking([site for site, _ in found])
         applications, errors = each(found, one)
     return {"applications": applications}, [*errors, *gone]
 

@@ -162,7 +162,7 @@ class Repository:
             missing = [ref for ref, oid in tips.items() if oid not in known]
             if missing:
                 self._fetch(missing, whole)
-            if all(self.objects.has(tips[ref]) for ref in missing):
+            if all(self.objects.is_stored(tips[ref]) for ref in missing):
                 self._complete = {**self._known(), **tips}
                 break
         else:
@@ -280,7 +280,7 @@ class Repository:
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `old` is in the history of `new`, which the clone must have."""
         answer = self._git.run(self.path, "merge-base", "--is-ancestor", old, new)
-        if answer.status not in (0, 1) and (self.objects.has(old) or not self.objects.has(new)):
+        if answer.status not in (0, 1) and (self.objects.is_stored(old) or not self.objects.is_stored(new)):
             raise self._lacks(f"the history of {new[:12]}")
         return answer.status == 0  # histories are fetched whole: what the clone has not is in none of them
 

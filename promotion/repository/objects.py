@@ -35,6 +35,11 @@ class Objects:
         self._trees.clear()
 
     def has(self, oid: str) -> bool:
+        """Whether it is in the clone, or was when it was read as a commit: rounds ask for the same ones each time."""
+        return oid in self._commits or self._store.has(oid)
+
+    def is_stored(self, oid: str) -> bool:
+        """Whether it is in the clone now, whatever was read before."""
         return self._store.has(oid)
 
     def missing(self, oids: Sequence[str]) -> list[str]:
