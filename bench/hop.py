@@ -86,7 +86,8 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _run(script: str, *args: Path) -> None:
-    subprocess.run(["sh", "-c", script, "sh", *map(str, args)], env=PLAIN, check=True)
+    """In a session of its own, as ours are: on a busy machine the system gives each session its share."""
+    subprocess.run(["sh", "-c", script, "sh", *map(str, args)], env=PLAIN, check=True, start_new_session=True)
 
 
 def git(where: Path, *args: str, stdin: bytes = b"") -> str:

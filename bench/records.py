@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.hop import PLAIN, _git
+from bench.hop import PLAIN, git
 from promotion.events import Event, fold
 from promotion.model import Application
 from promotion.state import State, to_json
@@ -51,8 +51,8 @@ class Past:
 def promoted(path: Path, changes: int, step: int = 1) -> Past:
     """A bare repository in which every step-th commit of dev was promoted, so many in all."""
     path.mkdir(parents=True)
-    _git(path, "init", "-q", "--bare", "-b", "main")
-    _git(path, "config", "gc.auto", "0")
+    git(path, "init", "-q", "--bare", "-b", "main")
+    git(path, "config", "gc.auto", "0")
     rows: list[tuple[str, str, str]] = []
     words = ["git", "fast-import", "--quiet", "--done"]
     with subprocess.Popen(words, cwd=path, env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as git:
@@ -78,7 +78,7 @@ def promoted(path: Path, changes: int, step: int = 1) -> Past:
             rows.append((made[0], made[1], made[2]))
         git.stdin.write(b"done\n")
         git.stdin.flush()
-    trees = dict(line.split() for line in _git(path, "log", "--all", "--format=%H %T").splitlines())
+    trees = dict(line.split() for line in git(path, "log", "--all", "--format=%H %T").splitlines())
     return Past(path, first, rows, trees)
 
 

@@ -156,7 +156,7 @@ def _status(config: Path, environ: dict[str, str], rounds: int) -> float:
 
 def _timed(script: str, *args: object) -> float:
     began = time.perf_counter()
-    subprocess.run(["sh", "-c", script, "sh", *map(str, args)], env=PLAIN, check=True)
+    subprocess.run(["sh", "-c", script, "sh", *map(str, args)], env=PLAIN, check=True, start_new_session=True)
     return time.perf_counter() - began
 
 
