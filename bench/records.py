@@ -55,39 +55,39 @@ def promoted(path: Path, changes: int, step: int = 1) -> Past:
     git(path, "config", "gc.auto", "0")
     rows: list[tuple[str, str, str]] = []
     words = ["git", "fast-import", "--quiet", "--done"]
-    with subprocess.Popen(words, cwd=path, env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as git:
-        assert git.stdin is not None
-        assert git.stdout is not None
+    with subprocess.Popen(words, cwd=path, env=PLAIN, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
         tips, mark = {"dev": 1, "qa": 1, "prod": 1}, 1
-        git.stdin.write(commit(b"env/dev", 1, b"start", b"", range(500)))
-        first = _id(git, 1)
+        writer.stdin.write(commit(b"env/dev", 1, b"start", b"", range(500)))
+        first = _id(writer, 1)
         for number in range(changes):
             changed = range(number * step, (number + 1) * step)
             for n in changed:
                 mark += 1
-                git.stdin.write(commit(b"env/dev", mark, b"change", b"from :%d\n" % tips["dev"], [n]))
+                writer.stdin.write(commit(b"env/dev", mark, b"change", b"from :%d\n" % tips["dev"], [n]))
                 tips["dev"] = mark
-            made = [_id(git, mark)]
+            made = [_id(writer, mark)]
             for name in ("qa", "prod"):
                 parents = b"from :%d\nmerge :%d\n" % (tips[name], mark)
                 mark += 1
                 message = _message(number, name, made[-1])
-                git.stdin.write(commit(b"env/" + name.encode(), mark, message, parents, changed))
-                made.append(_id(git, mark))
+                writer.stdin.write(commit(b"env/" + name.encode(), mark, message, parents, changed))
+                made.append(_id(writer, mark))
                 tips[name] = mark
             rows.append((made[0], made[1], made[2]))
-        git.stdin.write(b"done\n")
-        git.stdin.flush()
+        writer.stdin.write(b"done\n")
+        writer.stdin.flush()
     trees = dict(line.split() for line in git(path, "log", "--all", "--format=%H %T").splitlines())
     return Past(path, first, rows, trees)
 
 
-def _id(git: subprocess.Popen[bytes], mark: int) -> str:
-    assert git.stdin is not None
-    assert git.stdout is not None
-    git.stdin.write(b"get-mark :%d\n" % mark)
-    git.stdin.flush()
-    return git.stdout.readline().decode().strip()
+def _id(writer: subprocess.Popen[bytes], mark: int) -> str:
+    assert writer.stdin is not None
+    assert writer.stdout is not None
+    writer.stdin.write(b"get-mark :%d\n" % mark)
+    writer.stdin.flush()
+    return writer.stdout.readline().decode().strip()
 
 
 def _message(number: int, name: str, source: str) -> bytes:
