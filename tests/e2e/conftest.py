@@ -141,6 +141,16 @@ def hops_are_runs_again(server: Server, shop: Hosted, seconds: float = 120) -> N
     raise AssertionError(f"no hop of five was a run: {server.states(shop.name)}")
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that one started, and those that these started."""
+    with suppress(OSError):
+        found = [
+            int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()
+        ]
+        return [*found, *(each for child in found for each in descendants(child))]
+    return []
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Fresh: its database has never seen anything."""

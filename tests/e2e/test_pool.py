@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from flows.serve import free_port
-from tests.e2e.conftest import Server, hops_are_runs_again, kill, promotions, told, until
+from tests.e2e.conftest import Server, descendants, hops_are_runs_again, kill, promotions, told, until
 from tests.support.hosted import Hosted
 from tests.support.postgres import Postgres
 
@@ -198,16 +198,6 @@ def test_a_killed_worker_and_its_run(pool: Pool, tmp_path: Path) -> None:
     assert promotions(shop, "qa") == [commit]
     until(lambda: {r["state_type"] for r in pool.server.runs("gone")} <= {"COMPLETED", "CRASHED"}, 120)
     true_to_git(log, shop, pool.server.states("gone"))
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that one started, and those that these started."""
-    with suppress(OSError):
-        found = [
-            int(word) for file in Path(f"/proc/{pid}/task").glob("*/children") for word in file.read_text().split()
-        ]
-        return [*found, *(each for child in found for each in descendants(child))]
-    return []
 
 
 def true_to_git(log: Path, shop: Hosted, states: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.conftest import Server, Serving, hops_are_runs_again, promotions, told, until
+from tests.e2e.conftest import Server, Serving, descendants, hops_are_runs_again, promotions, told, until
 from tests.support.hosted import Hosted
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -102,6 +102,30 @@ def test_killed_in_the_middle_of_a_hop(server: Server, serve: Serve, tmp_path: P
     assert promotions(shop, "qa") == [commit]
     assert len(promotions(shop, "prod")) == 1
     until(lambda: all(name.startswith(("promoted", "lost")) for name in server.states("killed").values()), 120)
+
+
+def test_the_runner_alone_is_killed_in_the_middle_of_a_hop(server: Server, serve: Serve, tmp_path: Path) -> None:
+    """`serve` starts another one: one commit, the change goes on, no run stays open."""
+    shop = Hosted.create(tmp_path / "runner", "runner")
+    serving = serve(shop)
+    flag = tmp_path / "pushing"
+    shop.origin.hook("pre-receive", SLOW.format(flag=flag))
+    commit = shop.commit("dev", {"web": "2\n"})
+    until(flag.exists)
+    (runner,) = [
+        pid
+        for pid in descendants(serving.process.pid)
+        if b"flows.entry\0runner" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(runner, signal.SIGKILL)
+    (shop.origin.path / "hooks/pre-receive").unlink()
+    until(lambda: serving.said("runner ended"))
+    until(lambda: promotions(shop, "prod"), 150)
+    assert promotions(shop, "qa") == [commit]
+    assert len(promotions(shop, "prod")) == 1
+    closed = ("promoted", "lost", "Crashed")
+    until(lambda: all(name.startswith(closed) for name in server.states("runner").values()), 150)
+    hops_are_runs_again(server, shop)
 
 
 def test_the_loop_goes_on_without_the_server(server: Server, serve: Serve, tmp_path: Path) -> None:
