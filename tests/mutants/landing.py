@@ -334,7 +334,7 @@ S7 = (
         "S7",
         "what comes is in the clone before it counts",
         "repository.clone:Repository._refresh",
-        "all((self.objects.has(tips[ref]) for ref in missing))",
+        "all((self.objects.is_stored(tips[ref]) for ref in missing))",
         "True",
         "test_repository::test_a_branch_that_is_reset_while_it_is_fetched_is_asked_for_again",
     ),

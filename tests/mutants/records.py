@@ -75,7 +75,7 @@ S16 = (
     cut(
         "S16",
         "another application's ledger is refused",
-        "ledger:read",
+        "ledger:_read",
         "state.application != application",
         "False",
         "test_ledger::test_another_applications_ledger_is_refused",
