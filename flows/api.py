@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -30,7 +29,6 @@ from prefect.states import Cancelled
 from promotion.errors import TemporaryError
 from promotion.model import instant
 
-log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SECONDS = 5.0

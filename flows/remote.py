@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from flows.api import Api, Deployment, full_name
 from flows.asked import Asked, Round
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, TemporaryError, as_bug
 
-log = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
 SECONDS = 15.0

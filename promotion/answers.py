@@ -299,7 +299,7 @@ def _held(site: Site, view: View, commit: str, tree: str, target: str, source: s
 
 def _fixed(site: Site, view: View, commit: str, hold: Hold) -> bool:
     """Whether a commit that comes along says `Promotion-Fixes:` and names the held one, or what that stands for."""
-    key = ("fixes", view.application.name, view.environment.name, view.base, commit)
+    key = ("fixes", view.application.name, view.environment.name, view.base, commit, view.source_state.release)
     names = scope.remembered(site.repository, key, lambda: _fixes(site, view, commit))
     known = [hold.commit]
     while known[-1] and site.repository.objects.has(known[-1]):

@@ -234,11 +234,6 @@ def unexplained(table: Table, base_to_result: Difference) -> list[bytes]:
 # --- holds ---------------------------------------------------------------------------------------------------------
 
 
-def result(table: Table, target: Look) -> Look:
-    """What T has at a path, given what D has."""
-    return lambda path: table.rows[path].t if path in table.rows else target(path)
-
-
 def contains(entries: Entries, look: Look) -> bool:
     """Whether a tree has all of these entries (None: has nothing there). No entries are contained nowhere."""
     return bool(entries) and all(look(path) == entry for path, entry in entries.items())

@@ -51,7 +51,7 @@ def newest(repository: Repository, application: Application, commit: str) -> str
     A commit that the clone does not have stands for itself.
     """
     roots = application.roots
-    if not roots or not repository.objects.has(commit):
+    if not roots or not repository.has(commit):
         return commit
     return remembered(repository, ("newest", roots, commit), lambda: _newest(repository, roots, commit))
 
@@ -77,7 +77,7 @@ def changed(repository: Repository, roots: Sequence[bytes], commit: Commit) -> b
 
 def chain(repository: Repository, application: Application, tip: str, base: str, most: int) -> Chain:
     """The first-parent commits of a branch that descend from `base` and changed the scope, `most` at most."""
-    key = ("chain", application.roots, tip, base)
+    key = ("chain", application.roots, tip, base, most)
     return remembered(repository, key, lambda: _chain(repository, application.roots, tip, base, most))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promotion import answers, merge, scope
+from promotion import answers, merge, observe, scope
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec, shown
 from promotion.plan import DEPTH, Merged
@@ -364,6 +364,38 @@ def test_a_merge_may_say_that_it_fixes_what_is_held(stage: Stage) -> None:
     side = stage.origin.commit("side", {"other": "1\n"}, onto=stage.tip("dev"))
     stage.origin.commit("env/dev", {"other": "1\n"}, merges=[side], message=f"Merge #7\n\nPromotion-Fixes: {bad}")
     assert verdict(stage)[0] == "nothing"
+
+
+def test_what_is_said_to_be_fixed_is_judged_by_what_the_source_stands_for_now(stage: Stage) -> None:
+    """One who goes on asking sees what somebody else sees: qa has absorbed the commit that says it, without one of its own."""
+    stage.change("prod", auto=False)
+    stage.round()
+    bad = stage.commit("dev", {"a": "bad\n"}, "the bad one")
+    stage.round()
+    stage.round()
+    hold(stage.site, stage.env("prod"), stage.tip("qa"), "broke the till")
+    stage.commit("dev", {"other": "1\n"})
+    for _ in range(3):
+        stage.round()
+    assert stage.plan("prod", by_hand=True).verdict == "block"
+    stage.origin.commit("env/dev", {"other": "1\n"}, message=f"It was the till's\n\nPromotion-Fixes: {bad}")
+    for _ in range(3):
+        stage.round()
+    assert "absorbed qa" in stage.events()
+    plan = answers.plan(other := stage.open("other"), observe.survey(other), stage.env("prod"), by_hand=True)
+    assert (stage.plan("prod", by_hand=True).verdict, plan.verdict) == ("pass", "pass")
+
+
+@pytest.mark.parametrize("said", ["HEAD", "env/dev", "a hand-made one", "übermorgen", "0" * 40])
+def test_a_trailer_that_people_wrote_may_name_anything(stage: Stage, said: str) -> None:
+    """It is followed where it is a commit's id, and is no reason to stop or to make the clone again."""
+    stage.round()
+    bad = stage.commit("dev", {"a": "bad\n"}, f"the bad one\n\nPromotion-Source: {said}")
+    hold(stage.site, stage.env("qa"), bad, "broke the till")
+    stage.commit("dev", {"other": "1\n"})
+    clone = stage.site.repository.path.stat().st_ino
+    assert verdict(stage)[0] == "block"
+    assert stage.site.repository.path.stat().st_ino == clone
 
 
 def test_a_hold_leaves_protected_paths_out(tmp_path: Path, build: Build) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settin
 from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import deployments, pages, runs
+from flows import asked, deployments, pages, runs
 from flows.api import Api
-from flows.promote import promote, propagate
+from flows.promote import _round, promote, propagate
 from flows.rounds import Loop, Prefect, close_rounds, one_round
 from flows.serve import Options, _server, serve
 from promotion.config import load
@@ -197,6 +198,17 @@ def test_one_round_over_everything(shop: Hosted) -> None:
         names.append(propagate(config=shop.config, return_state=True).name)  # type: ignore[call-overload]
     tips = {name: shop.tip(name)[:7] for name in ("qa", "prod")}
     assert names == [f"promoted qa {tips['qa']}", f"promoted prod {tips['prod']}", "nothing to do"]
+
+
+def test_a_round_over_many_repositories_keeps_no_processes(tmp_path: Path) -> None:
+    """Each repository has one that reads objects: a thousand of them at once would be too many."""
+    shops = [Hosted.create(tmp_path / name, name) for name in ("shop", "till", "depot")]
+    applications = tuple(load(shop.file).applications[0] for shop in shops)
+    pipeline = replace(load(shops[0].file), applications=applications)
+    with open_sites(pipeline, os.environ) as sites:
+        results, errors, _, raised = _round(sites, asked.Round(), lambda _: None)
+        assert (results, errors, raised) == ([], [], False)
+        assert [site.repository.objects._store._process for site in sites] == [None] * 3
 
 
 # --- the round loop ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from promotion.model import Environment, Health, Verify
-from promotion.reconcile import hold, promote
+from promotion.reconcile import adopt, hold, promote
 from promotion.report import audit
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage
@@ -201,6 +201,29 @@ def test_s4_a_required_environment_that_changed_before_the_push(share: Share, wh
     inject(shared, changes)
     assert promote(stage.site, stage.env("us")).outcome == ("waiting" if what == "degraded" else "refused")
     assert shared.promotions("us") == []
+
+
+def test_s4_what_a_required_environment_stands_for_is_in_the_read_set(share: Share) -> None:
+    """Somebody adopts, in between, the environment that it has its commits from: it stands for an older change now."""
+    from tests.test_together import inject
+
+    shared = one(
+        share,
+        place("dev"),
+        place("qa", "dev"),
+        place("load", "dev"),
+        place("perf", "load"),
+        place("prod", "qa", requires=("perf",), auto=False),
+    )
+    root = shared.origin.tip("env/dev")
+    walked(shared)
+    shared.settle()
+    stage: Stage = shared["shop"]
+    other = stage.open("other", "other")
+    assert stage.plan("prod", by_hand=True).verdict == "pass"
+    inject(shared, lambda: adopt(other, stage.env("load"), root))
+    assert promote(stage.site, stage.env("prod")).outcome == "waiting"
+    assert shared.promotions("prod") == []
 
 
 # --- mirror --------------------------------------------------------------------------------------------------------------

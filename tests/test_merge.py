@@ -289,8 +289,6 @@ def test_properties(b: Tree, d: Tree, s: Tree, protect: tuple[str, ...]) -> None
     assert {p: e for p, e in t.items() if keeps(p)} == {p: e for p, e in d.items() if keeps(p)}
     outside = {p for p in t.keys() | s.keys() if not keeps(p)}
     assert merge.identical(table) == all(t.get(p) == s.get(p) for p in outside)
-    look = merge.result(table, d.get)
-    assert all(look(path) == t.get(path) for path in PATHS)
 
 
 @given(trees(), trees(), PROTECT)

@@ -230,6 +230,21 @@ def test_a_full_disk_is_temporary(origin: Origin, repository: Repository) -> Non
     assert origin.tip("env/qa") == new
 
 
+@pytest.mark.parametrize("ref", [LEDGER, "refs/ledgers/shop"])
+def test_what_we_pushed_is_not_garbage_in_the_clone(repository: Repository, ref: str) -> None:
+    """Nobody fetches what we wrote ourselves, so the push moves the clone's ref: else it is never packed, and goes."""
+    before = repository.refresh([DEV])[DEV]
+    assert before
+    ours = grown(repository, before)
+    assert repository.push([Update(DEV, before, ours), Update(ref, None, ours)]) == ""
+    assert repository.refresh([DEV, ref]).tips == {DEV: ours, ref: ours}
+    repository.close()
+    clone = Origin(repository.path)
+    clone.git("gc", "--quiet", "--prune=now")
+    assert repository.objects.has(ours)
+    assert clone.git("count-objects").startswith("0 objects")
+
+
 # --- the push ------------------------------------------------------------------------------------------------------
 
 

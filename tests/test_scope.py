@@ -359,3 +359,24 @@ def test_more_candidates_than_are_looked_at(share: Share, monkeypatch: pytest.Mo
     assert [c.oid for c in stage.plan("qa").view.chain] == commits[:-6:-1]
     shared.settle()
     assert shared.promotions("qa", "shop") == [("shop", commits[-1])]
+
+
+@pytest.mark.parametrize("named", ["env/dev^{tree}", "env/dev:shop/web"])
+def test_a_program_may_say_that_it_runs_what_is_no_commit(share: Share, named: str) -> None:
+    """A tree's id has 40 digits too: that is no fault of the clone, and no trouble for the others."""
+    shared = share()
+    shared.settle()
+    change = shared.commit("dev", {"billing/web": "2\n", "shop/web": "2\n"})
+    shared.round(land_hops=False)
+    running = shared.memory.running
+    strange = shared.origin.git("rev-parse", named).strip()
+    clone = shared["shop"].site.repository.path.stat().st_ino
+    running["shop", "dev"] = (strange, Health.HEALTHY)
+    for _ in range(2):
+        shared.round(sync=False)
+    assert (("shop", change) in shared.promotions("qa"), ("billing", change) in shared.promotions("qa")) == (True, True)
+    seen = shared["shop"].world().state.of("dev").observed
+    assert seen is not None
+    assert (seen.revision, seen.health) == (strange, Health.HEALTHY)
+    assert any("deployed by hand" in reason for reason in seen.reasons)
+    assert shared["shop"].site.repository.path.stat().st_ino == clone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from datetime import timedelta
@@ -22,8 +21,6 @@ from promotion.errors import ConfigError, ContendedError, PromotionError, Tempor
 from promotion.model import Environment, short, span
 from promotion.observe import Site, World
 from promotion.reconcile import Result
-
-log = logging.getLogger(__name__)
 
 SECOND = timedelta(seconds=1)
 

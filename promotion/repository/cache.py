@@ -96,11 +96,17 @@ def _locked(file: TextIO) -> bool:
 
 
 def _config(url: str) -> str:
+    """A clone that is bare, blob-less and written to.
+
+    With `fetch` a push moves the clone's own ref too: else what we pushed is held by none, is never packed, and goes. No
+    bitmaps, or git refuses to pack such commits where their blobs are not here.
+    """
     quoted = url.replace("\\", "\\\\").replace('"', '\\"')
     text = (
         "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n\tlogAllRefUpdates = false\n"
         "[extensions]\n\tpartialClone = origin\n"
-        f'[remote "origin"]\n\turl = "{quoted}"\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n'
+        "[repack]\n\twriteBitmaps = false\n"
+        f'[remote "origin"]\n\turl = "{quoted}"\n\tfetch = +refs/*:refs/*\n\tpromisor = true\n\tpartialCloneFilter = blob:none\n'
     )
     if "://" not in url or url.startswith("file://"):
         # A path remote rarely allows filters by its own configuration; its upload-pack is ours to start.

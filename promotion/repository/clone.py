@@ -259,15 +259,19 @@ class Repository:
 
     # --- history ---------------------------------------------------------------------------------------------------
 
+    def has(self, oid: str) -> bool:
+        """Whether the clone has it, and it is a commit: people and their programs may name anything."""
+        return self.objects.has(oid) and not self.objects.missing([oid])
+
     def find(self, oid: str) -> bool:
         """Whether the clone has a commit; one that no branch holds any more is asked for by its id."""
-        if not self.objects.has(oid):
+        if not self.has(oid):
             try:
                 self.prefetch([oid])
             except PromotionError as exc:
                 if not NOT_THERE.search(exc.message):
                     raise
-        return self.objects.has(oid)
+        return self.has(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
         """The commits of a branch, newest first, following first parents only."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import selectors
 import subprocess
 import time
@@ -28,6 +29,9 @@ OFFLINE = (
 
 AHEAD = 500
 """How many objects are asked for before the first answer is read: their names fit into a pipe, so that nobody blocks."""
+
+
+OID = re.compile(r"[0-9a-f]{40}")
 
 
 class MissingError(Exception):
@@ -105,7 +109,9 @@ class Store:
         return header[1].decode("ascii"), int(header[2])
 
     def has(self, oid: str) -> bool:
-        """Whether the object is there, whatever it is."""
+        """Whether the object is there, whatever it is; what is no id is not there, even where git would find something."""
+        if not OID.fullmatch(oid):
+            return False
         try:
             self._header(oid, self._ask("info", [oid]))
         except MissingError:
@@ -113,7 +119,7 @@ class Store:
         return True
 
     def missing(self, oids: Sequence[str], kind: str) -> list[str]:
-        """Those of many that are not there as objects of this kind, in their order."""
+        """Those of many ids that are not there as objects of this kind, in their order."""
         found: list[str] = []
         for start in range(0, len(oids), AHEAD):
             asked = oids[start : start + AHEAD]
