@@ -85,6 +85,6 @@ def leads_to(repository: Repository, old: str, new: str | None) -> bool:
     """Whether `new` is `old`, or has it in its history."""
     if new is None or new == old:
         return new == old
-    if not (repository.has(old) and repository.has(new)):
+    if not (repository.objects.has_commit(old) and repository.objects.has_commit(new)):
         return False  # branches are fetched whole: what is not there is in the history of none
     return scope.remembered(repository, ("leads", old, new), lambda: repository.is_ancestor(old, new))

@@ -51,7 +51,7 @@ def newest(repository: Repository, application: Application, commit: str) -> str
     A commit that the clone does not have stands for itself.
     """
     roots = application.roots
-    if not roots or not repository.has(commit):
+    if not roots or not repository.objects.has_commit(commit):
         return commit
     return remembered(repository, ("newest", roots, commit), lambda: _newest(repository, roots, commit))
 

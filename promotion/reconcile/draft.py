@@ -138,7 +138,7 @@ def _is_at(site: Site, revision: str | None, commit: str) -> bool:
     if not site.repository.find(commit):  # reset away by somebody
         return False
     repository, app = site.repository, site.application
-    if not repository.has(revision):
+    if not repository.objects.has_commit(revision):
         return False
     same = scope.digest(repository, app, revision) == scope.digest(repository, app, commit)
     return same and lineage.leads_to(repository, commit, revision)

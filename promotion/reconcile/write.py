@@ -134,11 +134,10 @@ def _same(part: Part, after: World, branch: Update | None) -> bool:
     if any(e.environment is None for e in part.draft.events):
         names |= {e.name for e in part.site.application.environments}
     # what the required ones stand for is followed through the releases of all that their commits come from
-    releases = [e.name for e in part.site.application.environments] if plan and plan.view.environment.requires else []
-    everywhere = [
-        (world.state.in_force, world.state.frozen, [world.state.of(name).release for name in releases])
-        for world in (before, after)
-    ]
+    followed = [e.name for e in part.site.application.environments] if plan and plan.view.environment.requires else []
+    if any(before.state.of(name).release != after.state.of(name).release for name in followed):
+        return False
+    everywhere = [(world.state.in_force, world.state.frozen) for world in (before, after)]
     return everywhere[0] == everywhere[1] and all(
         before.state.of(name).deciding() == after.state.of(name).deciding() for name in names if name
     )

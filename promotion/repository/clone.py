@@ -259,19 +259,15 @@ class Repository:
 
     # --- history ---------------------------------------------------------------------------------------------------
 
-    def has(self, oid: str) -> bool:
-        """Whether the clone has it, and it is a commit: people and their programs may name anything."""
-        return self.objects.has(oid) and not self.objects.missing([oid])
-
     def find(self, oid: str) -> bool:
         """Whether the clone has a commit; one that no branch holds any more is asked for by its id."""
-        if not self.has(oid):
+        if not self.objects.has_commit(oid):
             try:
                 self.prefetch([oid])
             except PromotionError as exc:
                 if not NOT_THERE.search(exc.message):
                     raise
-        return self.has(oid)
+        return self.objects.has_commit(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
         """The commits of a branch, newest first, following first parents only."""

@@ -42,6 +42,10 @@ class Objects:
         """Whether it is in the clone now, whatever was read before."""
         return self._store.has(oid)
 
+    def has_commit(self, oid: str) -> bool:
+        """Whether it is there, and a commit: people and their programs may name anything."""
+        return self._store.has(oid) and not self.missing([oid])
+
     def missing(self, oids: Sequence[str]) -> list[str]:
         """Those of many that are no commits in the clone."""
         try:
