@@ -44,7 +44,7 @@ class Objects:
 
     def has_commit(self, oid: str) -> bool:
         """Whether it is there, and a commit: people and their programs may name anything."""
-        return self._store.has(oid) and not self.missing([oid])
+        return oid in self._commits or (self._store.has(oid) and not self.missing([oid]))
 
     def missing(self, oids: Sequence[str]) -> list[str]:
         """Those of many that are no commits in the clone."""

@@ -268,6 +268,14 @@ S13 = (
         "[(world.state.in_force,) for world in (before, after)]",
         FREEZE,
     ),
+    cut(
+        "S4",
+        "what a required environment stands for is in the read-set",
+        "reconcile.write:_same",
+        "before.state.of(name).release != after.state.of(name).release",
+        "False",
+        "test_graphs::test_s4_what_a_required_environment_stands_for_is_in_the_read_set",
+    ),
 )
 
 GATES = (
@@ -481,7 +489,7 @@ SCOPES = (
         "scope",
         "what is deployed is of the newest commit that changed it",
         "scope:newest",
-        "not roots or not repository.objects.has(commit)",
+        "not roots or not repository.objects.has_commit(commit)",
         "True",
         "test_scope::test_a_later_commit_of_others_is_an_observation_of_ours",
     ),
