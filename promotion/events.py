@@ -143,7 +143,8 @@ def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> Enviro
     )
     facts = dict(e.facts)
     if revision:
-        fact = facts.pop(revision, Fact(health, at, at))
+        # A clock that was put back changes nothing about what was seen before what.
+        fact = facts.pop(revision, None) or Fact(health, max([at, *(f.first for f in facts.values())]), at)
         healthy_since = fact.healthy_since or (at if health is Health.HEALTHY else None)
         facts[revision] = Fact(health, fact.first, at, healthy_since)
     degraded = event.data.get("degraded_since")

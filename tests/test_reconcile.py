@@ -168,6 +168,34 @@ def test_soak_counts_from_first_healthy(tmp_path: Path, build: Build) -> None:
     assert "observed None" in stage.events()
 
 
+def test_a_soak_ends_although_the_clock_was_put_back_before_it(tmp_path: Path, build: Build) -> None:
+    """It waits until the clock has caught up, and is counted on from there: heartbeats go on."""
+    folder = tmp_path / "stage"
+    soak = Spec("soak", {"for": "15m"})
+    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(soak,)))
+    stage.round()
+    stage.wait(hours=-1)
+    stage.commit("dev", {"web": "2\n"})
+    hops = []
+    for _ in range(12):
+        stage.wait(minutes=9)
+        hops += [hop.outcome for hop in stage.round().hops]
+    assert hops == ["promoted"]
+
+
+def test_what_was_well_counts_although_the_clock_was_put_back_before_it(stage: Stage) -> None:
+    """A sick newer commit does not make it forgotten."""
+    stage.change("qa", auto=False)
+    stage.round()
+    stage.wait(hours=-1)
+    good = stage.commit("dev", {"web": "2\n"})
+    stage.round()
+    stage.commit("dev", SICK)
+    stage.round()
+    result = promote(stage.site, stage.env("qa"))
+    assert (result.outcome, result.plan.commit if result.plan else None) == ("promoted", good)
+
+
 def test_a_lost_race_decides_again_and_lands_once(stage: Stage) -> None:
     """S4: somebody else lands the same hop between our decision and our push."""
     other = stage.open("other", by="other@example.com")

@@ -163,8 +163,9 @@ def _heartbeat(site: Site, draft: Draft) -> Draft:
 
 
 def _soaking(source: EnvironmentState, target: EnvironmentState) -> bool:
-    base = source.facts.get(target.release.source) if target.release else None
-    later = [fact for fact in source.facts.values() if base is None or fact.first > base.first]
+    given = target.release.source if target.release else None
+    base = source.facts.get(given) if given else None
+    later = [f for oid, f in source.facts.items() if oid != given and (base is None or f.first >= base.first)]
     return any(fact.health is Health.HEALTHY for fact in later)
 
 

@@ -75,6 +75,8 @@ class Known:
     """Commit -> the last health that was recorded of it."""
     well: dict[str, datetime] = field(default_factory=dict)
     """Commit -> when it was first recorded as healthy."""
+    past: set[str] = field(default_factory=set)
+    """What all that take commits from here had left behind at some time: what was said of it may be forgotten."""
     seen: tuple[str | None, str] | None = None
     order: int = -1
     """Of the reading that was recorded last."""
@@ -214,6 +216,7 @@ class Model:
             for oid in self._records(old, new):
                 event = _event(self.objects.commit(oid).message)
                 self._judge_record(application, event, landed, left)
+                self._leave_behind(application)
             if new != old and new:
                 self._compare(application, new)
             self.ledgers[application] = new
@@ -287,6 +290,7 @@ class Model:
         known.seen = (revision, health)
         if revision:
             known.word[revision] = health
+            known.past.discard(revision)
             if health == "healthy":
                 known.well.setdefault(revision, at)
         _looked(known, health, at)
@@ -316,6 +320,14 @@ class Model:
         assert commit == self.head(application, self.tips[name]), f"{name} was adopted as {commit}, which it is not"
         assert source in self.lines[origin or ""], f"{source} was never on {origin}"
         known.release, known.watched, known.outcome = (commit, source), None, ""
+
+    def _leave_behind(self, application: str) -> None:
+        environments = self.applications[application].environments
+        for name in environments:
+            releases = [self.known[application, e].release for e, rules in environments.items() if rules.source == name]
+            if releases and all(releases):
+                old = [self.ancestors(release[1]) - {release[1]} for release in releases if release]
+                self.known[application, name].past |= frozenset.intersection(*old)
 
     def bases(self, one: str, two: str) -> set[str]:
         common = self.ancestors(one) & self.ancestors(two)
@@ -535,7 +547,13 @@ class Model:
             strayed = tip not in self.ancestors(base) and base not in self.ancestors(tip)
             return Owed("strayed" if strayed else "nothing")
         judged = {oid: self.judge(application, name, oid, self.tips[name], now) for oid in candidates}
-        first = next((oid for oid in candidates if not judged[oid].gates), None)
+        past = self.known[application, rules.source or ""].past
+        known_well = [oid for oid in candidates if "source" not in judged[oid].gates and oid not in past]
+        # What is there already lands nothing: it is looked for only in the newest that is known to be well.
+        may = (
+            oid for oid in known_well if not judged[oid].gates and not (judged[oid].absorbed and oid != known_well[0])
+        )
+        first = next(may, None)
         conflict = first if first and judged[first].conflicts else None
         return Owed("", tuple(candidates), judged, None if conflict else first, conflict)
 

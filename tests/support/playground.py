@@ -55,6 +55,8 @@ class Playground:
         self.origin = Origin.create(folder / "server.git", branches.values(), files)
         self.objects = Objects(self.origin.path)
         self.model = model.Model(self.objects, applications, {e: f"refs/heads/{b}" for e, b in branches.items()})
+        self.opened: list[Repository] = []
+        """All clones that were ever opened: what the dead had sent opens theirs again."""
         self.applications = {name: self._application(name, app) for name, app in applications.items()}
         self.doors = {name: self._open(name) for name in ("one", "two")}
         self.late: list[Callable[[], object]] = []
@@ -113,6 +115,7 @@ class Playground:
     def _open(self, name: str) -> Door:
         cache, by = self.folder / name, f"{name}@example.com"
         repository = Repository(str(self.origin.path), Git(os.environ, cache), cache)
+        self.opened.append(repository)
         door = Door(by, repository, {a: Site(app, repository, self.clock, by) for a, app in self.applications.items()})
         push = repository.push
 
@@ -140,8 +143,8 @@ class Playground:
         self.model.look(self.origin.refs(), list(people))
 
     def close(self) -> None:
-        for door in self.doors.values():
-            door.repository.close()
+        for repository in self.opened:
+            repository.close()
         self.objects.__exit__()
 
     # --- people ----------------------------------------------------------------------------------------------------
