@@ -207,6 +207,7 @@ def test_run_walks_a_change_through(auto: Shop) -> None:
     assert auto("run", "--sync").out.startswith("shop: prod <- qa ")
     assert auto("--json", "run", "--sync").json["hops"] == []
     assert auto("run").out == "nothing to do\n"
+    assert auto("run", "--sync").out == "nothing to promote\n"  # deployed it may have
 
 
 def test_run_says_what_waits(shop: Shop) -> None:
@@ -483,6 +484,17 @@ def test_sync_goes_on_with_the_others_when_one_cannot_be_deployed(auto: Shop) ->
     assert (auto.folder / "deployed/dev/current/web").read_text() == "2\n"
     assert said.err.splitlines()[0] == f"{auto.file}: file exists"
     assert said.status == 75
+
+
+def test_what_could_not_be_read_is_shown_as_last_recorded(auto: Shop) -> None:
+    """Nobody takes it for what is now, nor for a round that found nothing to do."""
+    auto("observe")
+    auto.set("dev", engine={"type": "command", "deploy": ["true"], "observe": ["false"]})
+    said = auto("observe", "dev")
+    assert (said.status, "as last recorded" in said.out) == (75, True)
+    assert "could not be read" in said.err
+    assert "as last recorded" not in auto("observe", "qa").out
+    assert auto("run").out == ""
 
 
 def test_a_tick_lets_one_hop_through(tmp_path: Path) -> None:

@@ -64,6 +64,30 @@ def test_status_live_asks_now(shop: Shop) -> None:
     assert live["environments"][0]["health"] == "degraded"
 
 
+def test_status_live_says_what_could_not_be_asked(shop: Shop) -> None:
+    """What was recorded of it is nothing that it says now."""
+    shop.set("dev", engine={"type": "command", "deploy": ["true"], "observe": ["false"]})
+    assert "! dev: could not be read: observe: exit 1" in shop("status", "--live").out.splitlines()
+    asked = shop("--json", "status", "--live").json["applications"][0]["environments"]
+    assert [bool(e["unread"]) for e in asked] == [True, False, False]
+    assert "could not be read" not in shop("status").out
+
+
+def test_advice_names_the_application_where_there_are_several(shop: Shop) -> None:
+    """Typed as it is, it does what it says, and of one that was named it is about that one."""
+    shop.several(web=str(shop.origin.path), pay=str(shop.origin.path))
+    for entry in shop.top["applications"]:
+        entry["paths"] = [f"{entry['name']}/"]
+    shop.write()
+    shop("freeze", "prod", "--reason", "R")
+    advised = [line.partition("     ")[2] for line in shop("status").out.splitlines() if "is frozen" in line]
+    assert advised == ["promotion -a web thaw prod", "promotion -a pay thaw prod"]
+    said = shop("-a", "web", "thaw", "prod")
+    assert said.out.splitlines()[-1] == "  undo    promotion -a web freeze prod --reason R"
+    assert shop(*advised[1].split()[1:]).status == 0
+    assert output.addressed("    promotion lift qa, as Ann said", "web") == "    promotion lift qa, as Ann said"
+
+
 def test_status_takes_globs(shop: Shop) -> None:
     """And shows only those rows."""
     rows = shop("--json", "status", "p*").json["applications"][0]["environments"]

@@ -154,6 +154,7 @@ def test_history_as_a_table_for_spreadsheets(told: Shop) -> None:
     assert answer.out.startswith("at,application,environment,event,by,commit,source,health,reason,plan_id,record\r\n")
     assert answer.out.endswith("\r\n")
     assert [row["record"] for row in rows] == [e["record"] for e in events]
+    assert [row["commit"] for row in rows] == [e.get("commit", e.get("revision", "")) for e in events]
     assert [row["health"] for row in rows] == [e.get("health", "") for e in events]
     assert table(told("history", "--csv", "--by", "nobody").out) == []
 
@@ -232,6 +233,20 @@ def test_where_of_several_applications_is_a_list(shop: Shop) -> None:
     shop.several(web=str(shop.folder / "copy.git"), pay=str(shop.origin.path))
     said = shop("--json", "where", shop.tip("dev")[:9])
     assert [a["application"] for a in said.json["applications"]] == ["web", "pay"]
+
+
+def test_history_of_several_applications_says_whose_it_is(shop: Shop) -> None:
+    """Of one alone that would be said again in each line."""
+    assert shop("history").out.split()[:3] == ["AT", "ENV", "EVENT"]
+    shop.several(web=str(shop.origin.path), pay=str(shop.origin.path))
+    for entry in shop.top["applications"]:
+        entry["paths"] = [f"{entry['name']}/"]
+    shop.write()
+    shop("freeze", "--reason", "R")
+    head, *lines = (line.split() for line in shop("history", "--event", "frozen").out.splitlines())
+    assert head[:3] == ["AT", "APPLICATION", "ENV"]
+    assert {line[1] for line in lines} == {"web", "pay"}
+    assert shop("-a", "web", "history").out.split()[:3] == ["AT", "ENV", "EVENT"]
 
 
 def test_where_of_a_shared_repository_is_about_whom_it_concerns(shop: Shop) -> None:

@@ -105,9 +105,9 @@ def test_thaw_of_what_is_not_frozen_says_what_is(shop: Shop) -> None:
     assert shop("thaw").err == "shop is not frozen as a whole\n"
     shop("freeze", "qa", "--reason", "x", "--strict")
     assert shop("thaw").err == "shop is not frozen as a whole\n  next    promotion thaw qa\n"
-    assert shop("thaw", "prod").err == "prod is not frozen\n"
+    assert shop("thaw", "prod").err == "shop: prod is not frozen\n"
     shop("freeze", "--reason", "y")
-    assert shop("thaw", "prod").err == "prod is not frozen\n  next    promotion thaw   ends that of everything\n"
+    assert shop("thaw", "prod").err == "shop: prod is not frozen\n  next    promotion thaw   ends that of everything\n"
     assert shop("thaw", "pord").status == 2
     assert shop("freeze", "pro*", "--reason", " ").status == 2
 

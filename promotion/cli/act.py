@@ -173,7 +173,7 @@ def _row(site: Site, world: World, environment: Environment) -> dict[str, Any]:
         "environment": environment.name,
         "deployed": seen.revision if seen else last.revision if last else None,
         "health": str(health),
-        "reasons": list(seen.reasons) if seen else [],
+        "reasons": list(seen.reasons) if seen else ["as last recorded"] if last else [],
     }
 
 

@@ -64,9 +64,16 @@ def _engines(site: Site, world: World) -> Iterator[Row]:
         try:
             seen = observe.observe(site, environment, world.tip(environment))
         except PromotionError as exc:
-            yield _row(site, environment.name, "fault", str(exc), exc.hint or "engine and its settings")
+            yield _row(
+                site,
+                environment.name,
+                "fault",
+                str(exc),
+                exc.hint or f"see to what `engine` and `health` of {environment.name} name",
+            )
             continue
-        said = f"{short(seen.revision)} is {seen.health}" + (f": {'; '.join(seen.reasons)}" if seen.reasons else "")
+        what = f"{short(seen.revision)} is " if seen.revision else ""
+        said = f"{what}{seen.health}" + (f": {'; '.join(seen.reasons)}" if seen.reasons else "")
         if not environment.health and not environment.engine_says:
             fix = f"without checks {environment.name} is never healthy: write some below `health:`"
             yield _row(site, environment.name, "note", said, fix)

@@ -15,7 +15,7 @@ import typer
 from promotion import answers, config, model, observe, report
 from promotion.cli import render
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
-from promotion.cli.output import answer, complain, is_terminal, printed, shown
+from promotion.cli.output import addressed, answer, complain, is_terminal, printed, shown
 from promotion.cli.rounds import worst
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Entry, Environment
@@ -66,7 +66,8 @@ def status(
 
 def complained(errors: list[PromotionError]) -> int:
     """Says what is wrong with some of the applications; the exit status that it means."""
-    for exc in errors:
+    told = {(str(exc), exc.hint): exc for exc in errors}  # applications of one repository have the same trouble
+    for exc in told.values():
         complain(exc)
     return worst(0, *(exc.exit_status for exc in errors))
 
@@ -120,7 +121,8 @@ def _status_lines(data: dict[str, Any]) -> Iterator[str]:
         if number:
             yield ""
         stale = 2 * timedelta(seconds=application["heartbeat"])
-        yield from render.status(application, utc_now(), stale)
+        name = application["application"] if len(data["applications"]) > 1 else None
+        yield from (addressed(line, name) for line in render.status(application, utc_now(), stale))
 
 
 # --- plan ------------------------------------------------------------------------------------------------------------

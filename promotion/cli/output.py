@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -22,6 +23,10 @@ COLOURS = {
     **dict.fromkeys(("unknown", "progressing", "wait", "waiting", "pending", "contended"), 33),
 }
 COLOURED = re.compile(rf"(?<![\w-])(?:{'|'.join(COLOURS)})(?![\w-])", re.IGNORECASE)
+
+ADVICE = ("  next ", "  undo ", "! ")
+"""How a line begins that says what to type."""
+ADVISED = re.compile(r"(?<=  )promotion (?=[a-z])|(?<=then )promotion (?=[a-z])")
 
 
 def plain(text: object) -> str:
@@ -47,9 +52,16 @@ def answer(call: Call, data: Mapping[str, Any], lines: Iterable[str]) -> None:
 
 
 def shown(call: Call, lines: Iterable[str]) -> str:
-    """Lines made harmless; on a terminal the words that matter are coloured."""
-    text = "\n".join(plain(line) for line in lines)
+    """Lines made harmless, with advice that may be typed as it is; on a terminal the words that matter are coloured."""
+    text = "\n".join(addressed(plain(line), call.application) for line in lines)
     return COLOURED.sub(_colour, text) if has_colour(call.environ) else text
+
+
+def addressed(line: str, application: str | None) -> str:
+    """Advice names the application too, where there are several: typed as it is, it is about the same one."""
+    if application is None or not line.startswith(ADVICE):
+        return line
+    return ADVISED.sub(f"promotion -a {shlex.quote(application)} ", line)
 
 
 def _colour(word: re.Match[str]) -> str:

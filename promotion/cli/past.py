@@ -159,5 +159,7 @@ def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
         for f in a["findings"]:
             at = f" (record {f['record'][:12]})" if f["record"] else ""
             yield f"{a['application']}: {f['environment'] or 'ledger'}: {f['problem']}{at}"
-        verdict = f"{len(a['findings'])} do not hold" if a["findings"] else "all holds"
+        verdict = (
+            f"{len(a['findings'])} do{'es' * (len(a['findings']) == 1)} not hold" if a["findings"] else "all holds"
+        )
         yield f"{a['application']}: {a['events']} events replayed, {verdict}; ledger: unsigned"

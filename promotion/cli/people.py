@@ -29,7 +29,7 @@ def hold(context: typer.Context, environment: One, commit: Commit, reason: Reaso
     with place_of(call, environment) as (site, target):
         event = reconcile.hold(site, target, commit_of(site, commit), _said(reason))
     held = short(event.data["commit"])
-    said = f"{event.application}: {target.name} holds {held} ({len(event.data['entries'])} files): {reason}"
+    said = f"{event.application}: {target.name} holds {held} ({render.files(event.data['entries'])}): {reason}"
     return _recorded(call, event, said, f"promotion lift {target.name} {held}")
 
 
@@ -101,9 +101,8 @@ def adopt(
     stands_for = f"stands for {target.source} {short(event.data['source'])}"
     said = f"{event.application}: {target.name} {short(event.data['commit'])} {stands_for}"
     if row["drift"]:
-        said += (
-            f"\n! {row['drift']} files differ from it, and stay as they are here: {', '.join(row['drift_paths'][:5])}"
-        )
+        named = ", ".join(row["drift_paths"][: render.NAMED])
+        said += f"\n! what differs from it stays as it is here, {render.files(range(row['drift']))}: {named}"
     stood_for = short(before.source) if before else "COMMIT"
     return _recorded(call, event, said, f"promotion adopt {target.name} --source {stood_for}")
 

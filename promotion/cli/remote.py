@@ -10,7 +10,7 @@ from promotion.cli import render
 from promotion.cli.context import Call, check_names, matching, named, pipeline_of
 from promotion.cli.output import answer, complain, note
 from promotion.cli.progress import Progress
-from promotion.cli.rounds import worst
+from promotion.cli.rounds import calm, worst
 from promotion.errors import of_data
 from promotion.sites import who
 
@@ -59,7 +59,7 @@ def run(call: Call, patterns: Sequence[str], *, sync: bool, dry_run: bool) -> in
         complain(exc)
     took = time.monotonic() - began
     lines = [line for hop in said["hops"] for line in render.result(hop, took)]
-    lines = lines or list(render.waits(said["waits"])) or ["nothing to do"]
+    lines = lines or list(render.waits(said["waits"])) or calm(sync=sync, errors=errors)
     answer(call, {"hops": said["hops"], "errors": said["errors"]}, lines)
     return worst(0, *said["statuses"])
 

@@ -92,7 +92,13 @@ def _freeze(frozen: Data, now: datetime) -> str:
 def _hints(e: Data, now: datetime) -> Iterator[str]:
     watched, why = e["verification"], "; ".join(e["reasons"])
     held = {hold["commit"] for hold in e["holds"]}
-    if e["health"] != "healthy" and why and e["observed_at"] and not any(why in h["reason"] for h in e["holds"]):
+    if (
+        e["health"] != "healthy"
+        and why
+        and e["observed_at"]
+        and not e["unread"]
+        and not any(why in h["reason"] for h in e["holds"])
+    ):
         yield why
     if e["deployed"] and e["tip"] and e["deployed"] != e["tip"]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
@@ -107,6 +113,8 @@ def _hints(e: Data, now: datetime) -> Iterator[str]:
         more = e["drift"] - NAMED
         names = ", ".join(e["drift_paths"][:NAMED]) + (f" and {more} more" if more > 0 else "")
         yield f"differs from {e['from']} in {names}"
+    if e["unread"]:
+        yield e["unread"].removeprefix(f"{e['environment']} ")
     if e["hint"]:
         yield e["hint"]
 
@@ -127,8 +135,8 @@ def plan(data: Data) -> Iterator[str]:
     identity = f"   plan {data['plan_id'][:8]}" if data["plan_id"] else ""
     yield f"{hop(data['application'], data['environment'], source)}{origin}   {word}{identity}"
     if data["commits"]:
-        files = data["conflicts"] or data["changes"]
-        yield f"  {_authors(data)}; {_files(files)}   --diff shows {'both sides' if data['conflicts'] else 'them'}"
+        touched = data["conflicts"] or data["changes"]
+        yield f"  {_authors(data)}; {files(touched)}   --diff shows {'both sides' if data['conflicts'] else 'them'}"
         for commit in data["commits"][:NAMED]:
             yield f"    {short(commit['commit'])}  {commit['subject'][:80]} ({commit['author']})"
     if data["tree"]:
@@ -165,7 +173,8 @@ def _authors(data: Data) -> str:
     return f"{many} by {', '.join(f'{name} ({count})' for name, count in counted[:NAMED])}"
 
 
-def _files(changes: Sequence[Data]) -> str:
+def files(changes: Sequence[object]) -> str:
+    """How many."""
     return f"{len(changes)} file{'s' if len(changes) != 1 else ''}"
 
 
@@ -218,12 +227,17 @@ def waits(rows: Sequence[Data]) -> Iterator[str]:
             yield f"{app}: {name} {'waits' if row['verdict'] == 'wait' else 'is blocked'}: {row['reason']}"
 
 
-EVENT = ("AT", "ENV", "EVENT", "WHAT", "BY")
+EVENT = ("AT", "APPLICATION", "ENV", "EVENT", "WHAT", "BY")
 
 
 def history(events: Sequence[Data], now: datetime) -> list[str]:
-    rows = [[when(e["at"], now), e["environment"] or "all", e["event"], _what(e), e["by"]] for e in events]
-    return table(EVENT, rows)
+    """A line for each event; whose it is, where they are of several applications."""
+    rows = [
+        (when(e["at"], now), e["application"], e["environment"] or "all", e["event"], _what(e), e["by"]) for e in events
+    ]
+    if len({e["application"] for e in events}) > 1:
+        return table(EVENT, rows)
+    return table((EVENT[0], *EVENT[2:]), [(row[0], *row[2:]) for row in rows])
 
 
 def when(text: str, now: datetime) -> str:

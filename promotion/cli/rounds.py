@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,6 +32,11 @@ SIDE_BY_SIDE = 8
 
 def worst(*statuses: int) -> int:
     return max(statuses, key=RANK.index)
+
+
+def calm(*, sync: bool, errors: Sequence[PromotionError]) -> list[str]:
+    """What a round says that has nothing to say; after an error nobody knows, and something may have been deployed."""
+    return [] if errors else ["nothing to promote" if sync else "nothing to do"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,9 @@ class Loop:
         if len(turns) == 1 and turns[0].raised:
             raise turns[0].raised
         waits = [line for turn in turns for line in turn.waits]
-        lines = [line for turn in turns for _, line in turn.lines] or waits or ["nothing to do"]
         errors = [exc for turn in turns for exc in turn.errors]
-        for exc in errors:
+        lines = [line for turn in turns for _, line in turn.lines] or waits or calm(sync=self.sync, errors=errors)
+        for exc in {(str(exc), exc.hint): exc for exc in errors}.values():
             complain(exc)
         hops = [hop for turn in turns for hop in turn.hops]
         answer(self.call, {"hops": hops, "errors": [as_data(e) for e in errors]}, lines)

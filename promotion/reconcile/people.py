@@ -105,7 +105,7 @@ def thaw(site: Site, environments: Sequence[Environment]) -> list[Event]:
             frozen = world.state.of(environment.name).frozen
             if not (frozen and frozen.holds(now)):
                 hint = "promotion thaw   ends that of everything" if everything and everything.holds(now) else None
-                raise ConfigError(f"{environment.name} is not frozen", hint=hint)
+                raise ConfigError(f"{site.application.name}: {environment.name} is not frozen", hint=hint)
         return _about(site, "thawed", environments, {})
 
     return _decide_all(site, events)

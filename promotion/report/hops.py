@@ -99,7 +99,7 @@ def _then(plan: Plan) -> str:
     follows = [t.name for t in plan.view.application.targets_of(environment.name)]
     parts = [f"verify {span(rules.within)}", f"degraded -> {words[rules.on_failure]}"]
     parts += [f"no answer -> {words[rules.on_timeout]}"]
-    return "; ".join([*parts, *([f"{', '.join(follows)} follows"] if follows else [])])
+    return "; ".join([*parts, *([f"{', '.join(follows)} follow{'s' * (len(follows) == 1)}"] if follows else [])])
 
 
 def result(result: Outcome) -> dict[str, Any]:

@@ -72,6 +72,10 @@ def history(site: Site, asked: Asked, limit: int | None = None) -> list[dict[str
 def row(event: Mapping[str, Any]) -> Iterator[str]:
     """One event as the cells of COLUMNS; what it has not is empty."""
     reasons = "; ".join(event.get("reasons", ()))
-    known = {"environment": " ".join(event.get("environments", ())), "reason": reasons}
+    known = {
+        "environment": " ".join(event.get("environments", ())),
+        "commit": event.get("revision"),
+        "reason": reasons,
+    }
     for column in COLUMNS:
         yield str(event.get(column) or known.get(column) or "")
