@@ -16,6 +16,7 @@ from promotion.events import Event
 from promotion.model import Credential, Environment, Spec
 from promotion.observe import Site
 from promotion.reconcile import adopt, configure, hold, promote
+from promotion.reconcile.rounds import _in_order
 from promotion.report import audit
 from tests.support.shared import WAY, Shared, place
 from tests.support.stage import START
@@ -77,6 +78,20 @@ def test_hops_onto_one_branch_are_one_push(shared: Shared) -> None:
     assert log[4].commit == before
     assert [hop.commit for name in NAMES for hop in done[name].hops] == [c.commit for c in log[3::-1]]
     consistent(shared)
+
+
+@pytest.mark.parametrize(
+    ("ways", "order"),
+    [
+        (["dev prod", "dev qa prod"], "dev qa prod"),
+        (["dev qa prod", "dev qa test prod", "dev"], "dev qa test prod"),
+        (["dev prod qa", "dev qa prod"], "dev prod qa"),
+        ([], ""),
+    ],
+)
+def test_sources_come_first_in_every_application(ways: list[str], order: str) -> None:
+    """One application may leave out what lies between for another; where they contradict each other, some order will do."""
+    assert list(_in_order([way.split() for way in ways])) == order.split()
 
 
 def test_what_does_not_land_stops_only_itself(share: Share) -> None:

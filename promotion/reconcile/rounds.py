@@ -135,13 +135,22 @@ def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
 
 def _branches(turns: Sequence[_Turn]) -> Iterator[list[tuple[_Turn, Environment]]]:
     """The hops that are due, those onto one branch together, sources before what takes commits from them."""
-    names = dict.fromkeys(e.name for turn in turns for e in turn.site.application.environments)
-    for name in names:
+    for name in _in_order([[e.name for e in turn.site.application.environments] for turn in turns]):
         onto: dict[object, list[tuple[_Turn, Environment]]] = {}
         for turn in turns:
             for environment in (e for e in turn.due if e.name == name):
                 onto.setdefault((environment.ref, environment.credential), []).append((turn, environment))
         yield from onto.values()
+
+
+def _in_order(ways: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The environments of all applications, in the order that each of them has them in, as far as they agree."""
+    left = [way for way in ways if way]
+    while left:
+        firsts = [way[0] for way in left]
+        name = next((first for first in firsts if not any(first in way[1:] for way in left)), firsts[0])
+        yield name
+        left = [rest for way in left if (rest := [other for other in way if other != name])]
 
 
 def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> None:
