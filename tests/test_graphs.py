@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from promotion.errors import ConfigError
 from promotion.model import Environment, Health, Verify
 from promotion.reconcile import adopt, hold, promote
 from promotion.report import audit
@@ -302,3 +303,16 @@ def test_a_linear_history_walks_on(share: Share) -> None:
     assert audit(shared["shop"].site, shared["shop"].world()) == []
     place_of = shared["shop"].plan("eu")
     assert place_of.verdict == "nothing"
+
+
+def test_adopting_again_without_merges_wants_to_know_the_source(share: Share) -> None:
+    """The merge base is from before all promotions: taken for what qa has, it would make the next one a conflict."""
+    shared = one(share, place("dev"), place("qa", "dev", history="linear"))
+    change = shared.commit("dev", {"web": "2\n"})
+    shared.settle()
+    stage = shared["shop"]
+    with pytest.raises(ConfigError, match="has no merges of") as refused:
+        adopt(stage.site, stage.env("qa"), None)
+    assert refused.value.hint == "promotion adopt qa --source COMMIT"
+    adopt(stage.site, stage.env("qa"), change)
+    assert stage.world().state.of("qa").release.source == change  # type: ignore[union-attr]

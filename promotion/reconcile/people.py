@@ -34,13 +34,18 @@ def configure(site: Site, reason: str) -> list[str]:
 def adopt(site: Site, environment: Environment, source: str | None) -> Event:
     """Records the branch as it is as the release that stands for `source` (else: for the one merge base).
 
-    Raises ConfigError for a root, or for a commit that is not on the source's branch.
+    Raises ConfigError for a root, for a commit that is not on the source's branch, and without `source` where promotions
+    leave no common history: their merge base is from before them all.
     """
     if environment.source is None:
         raise ConfigError(f"{environment.name} takes commits from nobody, so there is nothing that it stands for")
     origin = site.application.environment(environment.source)
 
     def event(world: World) -> Event:
+        unjoined = bool(site.application.paths) or environment.history == "linear"
+        if source is None and unjoined and world.state.of(environment.name).release is not None:
+            what = f"{environment.branch} has no merges of {origin.branch} that would tell what it stands for"
+            raise ConfigError(what, hint=f"promotion adopt {environment.name} --source COMMIT")
         stands_for = source or answers.first_base(site, world, environment)
         if stands_for not in (c.oid for c in site.repository.first_parents(world.tip(origin))):
             raise ConfigError(f"{short(stands_for)} is not on {origin.branch}, the branch of {origin.name}")

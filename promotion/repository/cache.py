@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def _is_clone(path: Path, url: str) -> bool:
 
 
 def remove(path: Path) -> None:
-    grave = path.with_suffix(f".{os.getpid()}.gone")
+    grave = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.gone")
     shutil.rmtree(grave, ignore_errors=True)  # of a killed process with our number
     try:
         path.rename(grave)
