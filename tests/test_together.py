@@ -377,7 +377,7 @@ def test_a_release_off_its_branch_is_said_where_others_land(shared: Shared) -> N
     (error,) = {str(error) for error in done["billing"].errors}
     assert "was it rewound?" in error
     stage = shared["billing"]
-    adopt(stage.site, stage.env("qa"), None)
+    adopt(stage.site, stage.env("qa"), before)
     shared.settle()
     assert [name for name, _ in shared.promotions("qa")] == ["shop", "mail", "billing"]
 
