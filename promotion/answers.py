@@ -138,7 +138,8 @@ def _unfit(site: Site, world: World, environment: Environment, what: str) -> Pro
     fresh = observe.look([site])
     if any(fresh[ref] != world.snapshot[ref] for ref in (environment.ref, site.application.ledger)):
         return TemporaryError("its branches moved while they were read", where=site.repository.url, hint="try again")
-    hint = f"promotion adopt {environment.name}   records the branch as it is"
+    source = "" if site.application.merges(environment) else " --source COMMIT"
+    hint = f"promotion adopt {environment.name}{source}   records the branch as it is"
     return RefusedError(f"{environment.name} {what}", where=site.repository.url, hint=hint)
 
 

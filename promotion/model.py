@@ -128,6 +128,10 @@ class Application:
         """The scope as Git's paths."""
         return tuple(path.encode() for path in self.paths)
 
+    def merges(self, environment: Environment) -> bool:
+        """Whether what lands has its source as a parent. One that holds more than the scope, or is not wanted, is only named."""
+        return not self.paths and environment.history == "merge"
+
     def environment(self, name: str) -> Environment:
         return next(e for e in self.environments if e.name == name)
 

@@ -55,9 +55,8 @@ class View:
     """Whether the source's history left B behind: it neither descends from B nor leads to it."""
 
     def parents(self, commit: str) -> tuple[str, ...]:
-        """What M descends from. A candidate that has more than the scope, or is not wanted in the history, is only named."""
-        only = bool(self.application.paths) or self.environment.history == "linear"
-        return (self.tip,) if only else (self.tip, commit)
+        """What M descends from."""
+        return (self.tip, commit) if self.application.merges(self.environment) else (self.tip,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +319,10 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
 
 def _strayed(view: View) -> Plan:
     source, target = view.environment.source, view.environment.name
-    reason = f"{source} was rewound: {short(view.base)}, which {target} has, is not in it: promotion adopt {target}"
+    more = "" if view.application.merges(view.environment) else " --source COMMIT"
+    reason = (
+        f"{source} was rewound: {short(view.base)}, which {target} has, is not in it: promotion adopt {target}{more}"
+    )
     return Plan(view, "block", reason, view.source_tip, (Verdict("source", "block", reason),))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 import promotion.checks.command as command
 from promotion.model import Health, Reading, Subject
+from tests.support.processes import gone
 
 SUBJECT = Subject("shop", "qa", "9f8e7d6" + "0" * 33)
 
@@ -72,14 +72,14 @@ def test_the_deadline_ends_the_whole_group(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     reading = shell(f"trap '' TERM; sleep 300 & echo $! $$ > {pids}; wait", timeout="1s")
     assert reading == Reading(Health.UNKNOWN, "no end within 1s")
-    assert all(_gone(int(pid)) for pid in pids.read_text().split())
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
 
 
 def test_a_grandchild_that_holds_the_pipe_does_not_hang(tmp_path: Path) -> None:
     """The program's own end counts; what it left behind is killed."""
     pid = tmp_path / "pid"
     assert shell(f"sleep 300 & echo $! > {pid}; echo up") == Reading(Health.HEALTHY, "up")
-    assert _gone(int(pid.read_text()))
+    assert gone(int(pid.read_text()))
 
 
 def test_a_service_that_a_reload_started_stays(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_service_that_a_reload_started_stays(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     ended = command.run(["sh", "-c", f"sleep 300 & echo $! > {pid}; echo up"], SUBJECT, "20s")
     assert ended == command.Ended(0, "up")
-    assert not _gone(int(pid.read_text()), tries=1)
+    assert not gone(int(pid.read_text()), tries=1)
     os.kill(int(pid.read_text()), 9)
 
 
@@ -137,15 +137,3 @@ def test_nothing_deployed_is_an_empty_revision() -> None:
 def test_stdin_is_empty() -> None:
     """A program that reads gets an end of file, not a person's terminal."""
     assert shell("cat; echo read") == Reading(Health.HEALTHY, "read")
-
-
-def _gone(pid: int, tries: int = 200) -> bool:
-    for _ in range(tries):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.01)
-    return False

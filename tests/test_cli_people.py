@@ -112,6 +112,14 @@ def test_thaw_of_what_is_not_frozen_says_what_is(shop: Shop) -> None:
     assert shop("freeze", "pro*", "--reason", " ").status == 2
 
 
+def test_a_glob_thaws_those_that_are_frozen(shop: Shop) -> None:
+    """And says which; it is wrong only when none is."""
+    shop("freeze", "qa", "--reason", "x")
+    said = shop("--json", "thaw", "*")
+    assert (said.status, [e["environment"] for e in said.json["recorded"]]) == (0, ["qa"])
+    assert shop("thaw", "*").err == "shop: dev, qa, prod is not frozen\n"
+
+
 def test_a_promotion_into_a_frozen_environment_is_found(shop: Shop) -> None:
     """By an audit, whoever wrote it."""
     shop("freeze", "qa", "--reason", "x")

@@ -187,6 +187,20 @@ def test_init_creates_all_or_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert file.exists() == (trouble == "the file is there")
 
 
+def test_init_makes_no_deleted_branch_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It would get what its source has, and no gate was asked: where promotions are recorded, people push what it had."""
+    shop = Shop(tmp_path)
+    shop.round()
+    shop.push("dev", {"web": "2\n"})
+    shop.origin.set("env/qa", None)
+    before = shop.origin.refs()
+    words = ["--repository", str(shop.origin.path), "--environments", "dev,qa", "--create-branches"]
+    assert init(tmp_path / "new.yaml", *words) == 2
+    assert "`env/qa` is missing where promotions are recorded already (`promotion/shop`)" in capsys.readouterr().err
+    assert shop.origin.refs() == before
+    assert not (tmp_path / "new.yaml").exists()
+
+
 def test_init_leaves_alone_what_somebody_created_meanwhile(tmp_path: Path) -> None:
     """And creates none of the others."""
     origin = Origin.create(tmp_path / "shop.git", ["main"])

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from promotion import config
 from promotion.errors import ConfigError
 from promotion.model import Pipeline, Schedule, Spec, Verify, duration
-from tests.support.written import FILE, dump, env, file, parse, wrong
+from tests.support.written import FILE, damaged, dump, env, file, parse, wrong
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -575,15 +575,7 @@ def test_random_values(value: Any) -> None:
 @given(st.data())
 def test_random_damage(data: st.DataObject) -> None:
     """A valid file with anything in the place of one value."""
-    value = json.loads(json.dumps(yaml.safe_load(WHOLE), default=str))
-    at = value
-    while isinstance(at, dict | list) and at:
-        step = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-        inner = at[step]
-        if not isinstance(inner, dict | list) or not inner or data.draw(st.integers(0, 4)) == 0:
-            at[step] = data.draw(TREES)
-            break
-        at = inner
+    value = damaged(json.loads(json.dumps(yaml.safe_load(WHOLE), default=str)), data, TREES)
     with suppress(ConfigError):
         parse(dump(value) if data.draw(st.booleans()) else yaml.safe_dump(value))
 

@@ -18,7 +18,7 @@ from promotion import config
 from promotion.config.graph import cycles
 from promotion.errors import ConfigError
 from promotion.model import Application, Verify
-from tests.support.written import FILE, dump, env, file, parse, wrong
+from tests.support.written import FILE, damaged, dump, env, file, parse, wrong
 
 SHARED = "/srv/git/platform.git"
 OUT = {"type": "directory", "path": "out/{application}/{environment}"}
@@ -523,14 +523,6 @@ TREES = st.recursive(
 @given(st.data())
 def test_random_damage(data: st.DataObject) -> None:
     """A file with anything in the place of one value is right, or wrong in a way that is said."""
-    value = yaml.safe_load(WHOLE)
-    at = value
-    while isinstance(at, dict | list) and at:
-        step = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
-        inner = at[step]
-        if not isinstance(inner, dict | list) or not inner or data.draw(st.integers(0, 4)) == 0:
-            at[step] = data.draw(TREES)
-            break
-        at = inner
+    value = damaged(yaml.safe_load(WHOLE), data, TREES)
     with suppress(ConfigError):
         parse(dump(value))

@@ -26,6 +26,7 @@ from promotion.engines.contract import Deployed
 from promotion.engines.manifest import oid_of
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Entry, Health, Reading, Spec, Subject, short
+from tests.support.processes import gone
 from tests.support.shop import Said, Shop
 from tests.support.stage import Stage, environment
 
@@ -714,18 +715,6 @@ def test_looking_does_not_deploy(shop: Shop) -> None:
     for words in (["status", "--live"], ["plan", "qa", "--live"], ["observe"], ["run"], ["run", "--sync", "--dry-run"]):
         shop(*words)
     assert list((shop.folder / "at").iterdir()) == []
-
-
-def gone(pid: int, tries: int = 500) -> bool:
-    for _ in range(tries):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def until(true: Any) -> None:

@@ -79,10 +79,21 @@ def test_ssh_as_scp_writes_it(ssh: Ssh, tmp_path: Path, monkeypatch: pytest.Monk
     assert (said.status, "Permission denied" in said.err) == (2, True)
 
 
+def with_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop whose bot has its token in a variable."""
+    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
+    return Shop(folder)
+
+
+def through(shop: Shop, host: GitHost) -> None:
+    """From here on the repository is reached through a host, with the token."""
+    shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
+    shop.write()
+
+
 def test_http_from_init_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With git's own helper for `init`, and a token from then on."""
-    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
-    shop = Shop(tmp_path)
+    shop = with_token(tmp_path, monkeypatch)
     with GitHost(tmp_path, [BOT]) as host:
         helper = f"!f() {{ echo username=x; echo password={BOT.secret}; }}; f"
         monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
@@ -90,19 +101,16 @@ def test_http_from_init_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         words = ["init", "--repository", host.url("shop"), "--environments", "dev=env/dev,qa=env/qa"]
         assert main(["-c", str(tmp_path / "new.yaml"), *words]) == 0
         (tmp_path / "gitconfig").write_text("")
-        shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
-        shop.write()
+        through(shop, host)
         walked(shop)
 
 
 def test_https_by_the_users_own_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Its certificate is one that the user's configuration trusts, by a path below `~`; without it nothing is sent."""
-    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
-    shop = Shop(tmp_path)
+    shop = with_token(tmp_path, monkeypatch)
     cert, key = certificate(tmp_path / "tls")
     with GitHost(tmp_path, [BOT], tls=(cert, key)) as host:
-        shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
-        shop.write()
+        through(shop, host)
         said = shop("status")
         assert (said.status, host.asked) == (75, [])
         assert "certificate" in said.err
@@ -113,11 +121,9 @@ def test_https_by_the_users_own_authority(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_an_hour_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop says so once, whatever number of rounds fail, and goes on when the server is back; and so a second time."""
-    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
-    shop = Shop(tmp_path)
+    shop = with_token(tmp_path, monkeypatch)
     with GitHost(tmp_path, [BOT]) as host:
-        shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
-        shop.write()
+        through(shop, host)
         shop.round()
         with shop.start("--json", "run", "--every", "1s", "--sync") as loop:
             assert loop.stdout is not None
@@ -165,11 +171,9 @@ def test_what_a_server_does_and_what_it_means(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault, status: int, said: str
 ) -> None:
     """75 where waiting helps, 2 where people must mend; nothing moves, and the next round converges."""
-    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
-    shop = Shop(tmp_path)
+    shop = with_token(tmp_path, monkeypatch)
     with GitHost(tmp_path, [BOT]) as host:
-        shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
-        shop.write()
+        through(shop, host)
         shop.round()
         shop.push("dev", {"web": "2\n"})
         before = shop.origin.refs()
@@ -184,11 +188,9 @@ def test_what_a_server_does_and_what_it_means(
 
 def test_a_push_that_landed_although_nobody_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer is lost, the commit is there: read again, it is one promotion, and it is said as such (S6)."""
-    monkeypatch.setenv("SHOP_TOKEN", BOT.secret)
-    shop = Shop(tmp_path)
+    shop = with_token(tmp_path, monkeypatch)
     with GitHost(tmp_path, [BOT]) as host:
-        shop.top |= {"repository": host.url("shop"), "credentials": {"token_env": "SHOP_TOKEN"}}
-        shop.write()
+        through(shop, host)
         shop.round()
         shop.push("dev", {"web": "2\n"})
         host.faults.append(Fault("POST /shop.git/git-receive-pack", cut_response=-1))

@@ -28,21 +28,12 @@ def rows(stage: Stage, **more: Any) -> dict[str, dict[str, Any]]:
     return {row["environment"]: row for row in data["environments"]}
 
 
-def walked(stage: Stage, rounds: int = 4) -> str:
-    """A change that went all the way; returns dev's commit."""
-    stage.round()
-    commit = stage.commit("dev", {"web": "2\n"})
-    for _ in range(rounds):
-        stage.round()
-    return commit
-
-
 # --- status and plan ------------------------------------------------------------------------------------------------
 
 
 def test_status_has_the_keys_of_the_contract(stage: Stage) -> None:
     """Other programs rely on them."""
-    walked(stage)
+    stage.walked()
     keys = {"environment", "branch", "tip", "deployed", "health", "since", "observed_at", "reasons", "origin"}
     keys |= {"candidate", "verdict", "waiting_for", "frozen", "holds", "drift"}
     assert all(keys <= row.keys() for row in rows(stage).values())
@@ -50,7 +41,7 @@ def test_status_has_the_keys_of_the_contract(stage: Stage) -> None:
 
 def test_status_shows_origins_and_not_our_merges(stage: Stage) -> None:
     """prod's release stands for dev's commit, through qa's merge."""
-    commit = walked(stage)
+    commit = stage.walked()
     shown = rows(stage)
     assert [shown[name]["origin"] for name in ("dev", "qa", "prod")] == [commit] * 3
     assert len({shown[name]["tip"] for name in shown}) == 3
@@ -69,7 +60,7 @@ def test_status_counts_drift_and_keeps_the_origin_of_a_hotfix(tmp_path: Path, bu
     """A commit made by hand stands for what was there before it; protected files are no drift."""
     folder = tmp_path / "stage"
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("mine/**",)))
-    commit = walked(stage, 2)
+    commit = stage.walked(2)
     stage.commit("qa", {"hotfix": "1\n", "mine/x": "1\n"})
     row = rows(stage)["qa"]
     assert (row["drift"], row["drift_paths"], row["origin"]) == (1, ["hotfix"], commit)
@@ -78,7 +69,7 @@ def test_status_counts_drift_and_keeps_the_origin_of_a_hotfix(tmp_path: Path, bu
 
 def test_status_survives_an_environment_that_cannot_be_planned(stage: Stage) -> None:
     """A branch that was rewound is said in its row, with the way out; the others are as always."""
-    walked(stage)
+    stage.walked()
     stage.origin.set("env/qa", stage.origin.log("env/qa")[-1].commit)
     row = rows(stage)["qa"]
     assert row["verdict"] == "block"
@@ -92,7 +83,7 @@ def test_status_asks_no_check(tmp_path: Path, build: Build) -> None:
     touched = tmp_path / "touched"
     gate = Spec("command", {"command": ["touch", str(touched)]})
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(gate,), auto=False))
-    walked(stage, 1)
+    stage.walked(1)
     stage.change("qa", auto=True)
     stage.site.probed.clear()
     assert rows(stage)["qa"]["waiting_for"] == "command: is asked when it is promoted"
@@ -105,7 +96,7 @@ def test_status_says_until_when(tmp_path: Path, build: Build) -> None:
     """A soak's end is a time that programs can read."""
     folder = tmp_path / "stage"
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(Spec("soak", {"for": "30m"}),)))
-    walked(stage, 1)
+    stage.walked(1)
     row = rows(stage)["qa"]
     assert row["verdict"] == "wait"
     assert instant(row["until"]) > stage.now + timedelta(minutes=29)
@@ -114,7 +105,7 @@ def test_status_says_until_when(tmp_path: Path, build: Build) -> None:
 def test_plan_lists_the_roots_commits_with_their_authors(stage: Stage) -> None:
     """Over two hops: what people wrote, never our merges."""
     stage.change("prod", auto=False)
-    walked(stage)
+    stage.walked()
     second = stage.origin.commit("env/dev", {"web": "3\n"}, message="more", author="erin")
     for _ in range(3):
         stage.round()
@@ -145,21 +136,10 @@ def test_result_has_the_keys_of_the_contract(stage: Stage) -> None:
     assert (data["outcome"], data["verification"]) == ("promoted", "pending")
 
 
-def history(stage: Stage, length: int) -> list[str]:
-    """Makes dev's history longer by so many commits; all of its commits, oldest first."""
-    base = stage.tip("dev")
-    lines = [f"reset refs/heads/env/dev\nfrom {base}\n\n"]
-    for number in range(length):
-        person = f"dave <dave@example.com> {1_790_000_000 + number} +0000"
-        lines.append(f"commit refs/heads/env/dev\ncommitter {person}\ndata 1\n-\n")
-    stage.origin.git("fast-import", "--quiet", "--force", input="".join(lines))
-    return [c.commit for c in stage.origin.log("env/dev")][::-1]
-
-
 def test_plan_lists_the_newest_commits_and_counts_all(stage: Stage) -> None:
     """200 of 300."""
     stage.round()
-    commits = history(stage, 300)
+    commits = stage.prolong(300)
     plan = report.plan(stage.site, stage.plan("qa"))
     assert plan["commit_count"] == 300
     assert [c["commit"] for c in plan["commits"]] == commits[:-201:-1]
@@ -239,28 +219,28 @@ def forge(
 
 def test_audit_of_a_promotion_by_hand_that_is_right_is_clean(stage: Stage) -> None:
     """So that what the next tests see is what they change."""
-    walked(stage)
+    stage.walked()
     forge(stage)
     assert problems(stage) == []
 
 
 def test_audit_sees_a_commit_that_claims_to_be_a_promotion(stage: Stage) -> None:
     """Trailers without a record."""
-    walked(stage)
+    stage.walked()
     stage.commit("qa", {"web": "evil\n"}, message=message("1" * 32, stage.tip("dev")))
     assert [p for p in problems(stage) if "no record tells of it" in p]
 
 
 def test_audit_sees_a_promotion_of_what_was_never_healthy(stage: Stage) -> None:
     """S1, judged by the state before the record."""
-    walked(stage)
+    stage.walked()
     source, _ = forge(stage, observed=False)
     assert problems(stage) == [f"{source[:7]} was never observed in dev when it was promoted to qa"]
 
 
 def test_audit_sees_a_promotion_of_what_was_degraded(stage: Stage) -> None:
     """Observed, and not well."""
-    walked(stage)
+    stage.walked()
     stage.change("dev", health=(Spec("command", {"command": ["false"]}),))
     source, _ = forge(stage)
     assert problems(stage) == [f"{source[:7]} was degraded in dev when it was promoted to qa"]
@@ -268,7 +248,7 @@ def test_audit_sees_a_promotion_of_what_was_degraded(stage: Stage) -> None:
 
 def test_audit_sees_a_promotion_of_what_fell_ill(stage: Stage) -> None:
     """Healthy once, and not as the last word."""
-    walked(stage)
+    stage.walked()
     source, _ = forge(stage, fell_ill=True)
     assert problems(stage) == [f"{source[:7]} was degraded in dev when it was promoted to qa"]
 
@@ -276,7 +256,7 @@ def test_audit_sees_a_promotion_of_what_fell_ill(stage: Stage) -> None:
 @pytest.mark.parametrize(("environment", "words"), [("dev", "held in dev"), ("qa", "held for qa")])
 def test_audit_sees_a_promotion_of_what_was_held(stage: Stage, environment: str, words: str) -> None:
     """In its source, or for its target."""
-    walked(stage)
+    stage.walked()
     stage.change("qa", auto=False)
     source = stage.commit("dev", {"web": "3\n"})
     stage.round()
@@ -294,28 +274,28 @@ def test_audit_sees_a_promotion_of_what_was_held(stage: Stage, environment: str,
 
 def test_audit_sees_content_that_no_rule_explains(stage: Stage) -> None:
     """S10: a file that neither base, target nor source has."""
-    walked(stage)
+    stage.walked()
     _, commit = forge(stage, files={"web": "3\n", "evil": "1\n"})
     assert problems(stage) == [f"{commit[:7]} is not what the entry table says at evil"]
 
 
 def test_audit_sees_a_change_that_was_lost(stage: Stage) -> None:
     """S10: the source's change is not in it."""
-    walked(stage)
+    stage.walked()
     _, commit = forge(stage, files={"web": "2\n"})
     assert problems(stage) == [f"{commit[:7]} is not what the entry table says at web"]
 
 
 def test_audit_sees_a_merge_without_its_source(stage: Stage) -> None:
     """S5: M's parents are the target's tip and the source."""
-    walked(stage)
+    stage.walked()
     _, commit = forge(stage, merged=False)
     assert [p for p in problems(stage) if p.startswith(f"{commit[:7]} does not have the parents ")]
 
 
 def test_audit_sees_another_tree_than_the_record_names(stage: Stage) -> None:
     """Of the commit that is there."""
-    walked(stage)
+    stage.walked()
     tree = stage.site.repository.objects.commit(stage.tip("dev")).tree
     _, commit = forge(stage, tree=tree)
     assert problems(stage) == [f"{commit[:7]} does not have the tree that its record names"]
@@ -324,28 +304,28 @@ def test_audit_sees_another_tree_than_the_record_names(stage: Stage) -> None:
 def test_audit_sees_another_base_than_the_target_stood_for(stage: Stage) -> None:
     """B is the release's source, and nothing else."""
     first = stage.tip("dev")
-    base = walked(stage)
+    base = stage.walked()
     forge(stage, base=first)
     assert f"the base was {first[:7]}, and qa stood for {base[:7]}" in problems(stage)
 
 
 def test_audit_sees_a_promoted_commit_that_is_gone(stage: Stage) -> None:
     """Nobody has it any more."""
-    walked(stage)
+    stage.walked()
     forge(stage, commit="f" * 40)
     assert "fffffff is not in the repository any more" in problems(stage)
 
 
 def test_audit_sees_a_base_that_is_gone(stage: Stage) -> None:
     """Without it nothing explains the content."""
-    walked(stage)
+    stage.walked()
     forge(stage, base="e" * 40)
     assert "the base eeeeeee is not in the repository any more" in problems(stage)
 
 
 def test_audit_sees_a_plan_that_was_promoted_twice(stage: Stage) -> None:
     """Two commits for one decision."""
-    walked(stage)
+    stage.walked()
     _, first = forge(stage)
     _, second = forge(stage)
     assert f"plan 00000000 was promoted twice, as {first[:7]} and {second[:7]}" in problems(stage)
@@ -353,7 +333,7 @@ def test_audit_sees_a_plan_that_was_promoted_twice(stage: Stage) -> None:
 
 def test_audit_sees_a_promotion_that_is_recorded_twice(stage: Stage) -> None:
     """The same record again."""
-    walked(stage)
+    stage.walked()
     world = stage.world()
     last = next(e for _, e in ledger.events(stage.site.repository, world.ledger) if e.event == "promoted")
     tamper(stage, [last])
@@ -362,7 +342,7 @@ def test_audit_sees_a_promotion_that_is_recorded_twice(stage: Stage) -> None:
 
 def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
     """Tampering with the folded state is said once, at its record."""
-    walked(stage)
+    stage.walked()
     world, repository = stage.world(), stage.site.repository
     state = replace(world.state, environments={})
     event = Event("lifted", "shop", "qa", stage.now, "mallory", {"commit": stage.tip("qa")})
@@ -376,7 +356,7 @@ def test_audit_sees_a_state_that_its_events_do_not_make(stage: Stage) -> None:
 
 def test_audit_sees_a_record_with_two_parents(stage: Stage) -> None:
     """A ledger is a chain: what was merged into it is hidden from who follows first parents."""
-    walked(stage)
+    stage.walked()
     world, repository = stage.world(), stage.site.repository
     event = Event("observed", "shop", None, stage.now, "mallory", {"environments": []})
     tip, _ = ledger.append(repository, world.ledger, world.state, [event])
@@ -390,14 +370,14 @@ def test_audit_sees_a_record_with_two_parents(stage: Stage) -> None:
 
 def test_audit_sees_a_record_of_another_application(stage: Stage) -> None:
     """It does not belong here."""
-    walked(stage)
+    stage.walked()
     tamper(stage, [Event("lifted", "other", "qa", stage.now, "mallory", {"commit": stage.tip("qa")})])
     assert problems(stage) == ["record of application 'other'"]
 
 
 def test_audit_sees_an_unreadable_record(stage: Stage) -> None:
     """It is named, and the records after it are still judged."""
-    walked(stage)
+    stage.walked()
     world = stage.world()
     assert world.ledger is not None
     made = stage.site.repository.objects.commit(world.ledger)
@@ -409,7 +389,7 @@ def test_audit_sees_an_unreadable_record(stage: Stage) -> None:
 
 def test_audit_sees_a_rewound_branch(stage: Stage) -> None:
     """The ledger knows a promotion that its branch has lost."""
-    walked(stage)
+    stage.walked()
     lost = stage.tip("qa")
     stage.origin.set("env/qa", stage.origin.log("env/qa")[1].commit)
     assert f"{lost[:7]} is not on the branch of qa: was it rewound?" in problems(stage)
@@ -425,7 +405,7 @@ def absorb(stage: Stage, of: str, **more: str) -> None:
 
 def test_audit_sees_what_was_absorbed_and_never_healthy(stage: Stage) -> None:
     """It would be left out of every later promotion: S1, and the content is not there."""
-    walked(stage)
+    stage.walked()
     source = stage.commit("dev", {"web": "3\n"})
     absorb(stage, source)
     assert problems(stage) == [
@@ -436,7 +416,7 @@ def test_audit_sees_what_was_absorbed_and_never_healthy(stage: Stage) -> None:
 
 def test_audit_of_what_was_absorbed_looks_at_the_targets_own_branch(stage: Stage) -> None:
     """A target that has the content, and is not qa's."""
-    walked(stage)
+    stage.walked()
     stage.change("qa", auto=False)
     source = stage.commit("dev", {"web": "3\n"})
     stage.round()
@@ -447,7 +427,7 @@ def test_audit_of_what_was_absorbed_looks_at_the_targets_own_branch(stage: Stage
 @pytest.mark.parametrize("key", ["target", "source", "base"])
 def test_audit_of_what_was_absorbed_survives_what_is_gone(stage: Stage, key: str) -> None:
     """Each of the three commits that the record names."""
-    walked(stage)
+    stage.walked()
     source = stage.commit("dev", {"web": "3\n"})
     absorb(stage, source, **{key: "f" * 40})
     assert [p for p in problems(stage) if "fffffff is not in the repository any more" in p]
@@ -455,7 +435,7 @@ def test_audit_of_what_was_absorbed_survives_what_is_gone(stage: Stage, key: str
 
 def test_audit_of_what_was_absorbed_rightly_is_clean(stage: Stage) -> None:
     """A person was faster by hand; also while the target holds that commit."""
-    walked(stage)
+    stage.walked()
     stage.change("qa", auto=False)
     source = stage.commit("dev", {"web": "3\n"})
     stage.round()
@@ -469,6 +449,6 @@ def test_audit_of_what_was_absorbed_rightly_is_clean(stage: Stage) -> None:
 @pytest.mark.parametrize("key", ["Plan", "Source", "Attempt"])
 def test_audit_compares_what_commit_and_record_say(stage: Stage, key: str) -> None:
     """A commit whose trailer differs from its record."""
-    walked(stage)
+    stage.walked()
     _, commit = forge(stage, said=(f"Promotion-{key}: ", f"Promotion-{key}: f"))
     assert problems(stage) == [f"{commit[:7]} says another Promotion-{key} than its record"]

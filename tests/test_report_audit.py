@@ -12,7 +12,7 @@ from promotion.reconcile import adopt
 from promotion.repository import process
 from promotion.repository.objects import Objects
 from tests.support.stage import Stage
-from tests.test_report import forge, tamper, walked
+from tests.test_report import forge, tamper
 
 
 def problems(stage: Stage) -> list[str]:
@@ -27,7 +27,7 @@ def problems(stage: Stage) -> list[str]:
 
 def test_a_deleted_branch_is_one_finding(stage: Stage) -> None:
     """The others are audited as ever, and nothing is held against what nobody can look at."""
-    walked(stage)
+    stage.walked()
     stage.origin.set("env/qa", None)
     (finding,) = problems(stage)
     assert "qa has no branch `env/qa`" in finding
@@ -41,7 +41,7 @@ def test_a_deleted_branch_is_one_finding(stage: Stage) -> None:
 
 def test_a_branch_that_was_made_anew_has_lost_its_promotions(stage: Stage) -> None:
     """Each is named, although adopting it made the branch fit for more."""
-    walked(stage)
+    stage.walked()
     lost = stage.tip("qa")
     stage.origin.set("env/qa", None)
     stage.origin.commit("env/qa", {"web": "2\n", "health": "ok\n"}, message="from nothing")
@@ -57,7 +57,7 @@ def test_a_branch_that_was_made_anew_has_lost_its_promotions(stage: Stage) -> No
 
 def test_what_the_server_has_forgotten_is_gone(stage: Stage) -> None:
     """The branch was rewound and the server tidied up: no clone can be made that has it."""
-    walked(stage)
+    stage.walked()
     lost = stage.tip("prod")
     stage.origin.set("env/prod", stage.origin.log("env/prod")[1].commit)
     stage.origin.git("reflog", "expire", "--expire=now", "--all")
@@ -69,7 +69,7 @@ def test_what_the_server_has_forgotten_is_gone(stage: Stage) -> None:
 
 def test_a_record_that_names_no_commit_is_a_finding(stage: Stage) -> None:
     """A tree where a commit should be, and a word."""
-    walked(stage)
+    stage.walked()
     made = stage.site.repository.objects.commit(stage.tip("dev"))
     release = stage.world().state.of("qa").release
     assert release is not None
@@ -87,7 +87,7 @@ def test_the_audit_needs_no_process_for_an_event(stage: Stage, monkeypatch: pyte
     spawn, blob = process.spawn, Objects.blob
     monkeypatch.setattr(process, "spawn", lambda *args: (started.append(args), spawn(*args))[1])
     monkeypatch.setattr(Objects, "blob", lambda objects, oid: (blobs.append(oid), blob(objects, oid))[1])
-    walked(stage)
+    stage.walked()
     for _ in range(2):
         world = stage.world()
         started.clear()
@@ -104,7 +104,7 @@ def test_the_audit_needs_no_process_for_an_event(stage: Stage, monkeypatch: pyte
 
 def test_what_the_server_still_has_is_asked_for(stage: Stage) -> None:
     """prod was rewound, and no branch has its last release: from a new clone the finding is the same."""
-    walked(stage)
+    stage.walked()
     lost = stage.tip("prod")
     stage.origin.set("env/prod", stage.origin.log("env/prod")[1].commit)
     assert problems(stage) == [f"{lost[:7]} is not on the branch of prod: was it rewound?"]
@@ -112,7 +112,7 @@ def test_what_the_server_still_has_is_asked_for(stage: Stage) -> None:
 
 def test_a_hotfix_that_a_promotion_lost_is_seen(stage: Stage) -> None:
     """What landed is exactly what was tested, and must not be: qa had something of its own."""
-    walked(stage)
+    stage.walked()
     stage.commit("qa", {"hotfix": "1\n"})
     _, commit = forge(stage, files={"web": "3\n", "hotfix": None})
     assert problems(stage) == [f"{commit[:7]} is not what the entry table says at hotfix"]

@@ -22,15 +22,6 @@ Build = Callable[..., Stage]
 NAMES = ("dev", "qa", "prod")
 
 
-def walked(stage: Stage, rounds: int = 4) -> str:
-    """A change that went all the way; returns dev's commit."""
-    stage.round()
-    commit = stage.commit("dev", {"web": "2\n"})
-    for _ in range(rounds):
-        stage.round()
-    return commit
-
-
 def places(stage: Stage, commit: str) -> dict[str, dict[str, Any]]:
     """Where a change is, by environment."""
     data = report.where(stage.site, observe.survey(stage.site, partly=True), commit)
@@ -48,7 +39,7 @@ def having(stage: Stage, commit: str) -> list[str]:
 
 def test_where_finds_a_change_under_its_other_names(stage: Stage) -> None:
     """In qa it is a merge commit; asking by that one is the same question."""
-    commit = walked(stage)
+    commit = stage.walked()
     merge = stage.origin.log("env/qa")[0].commit
     stage.commit("dev", {"web": "3\n"})
     for _ in range(3):
@@ -63,7 +54,7 @@ def test_where_finds_a_change_under_its_other_names(stage: Stage) -> None:
 
 def test_where_says_since_when(stage: Stage) -> None:
     """In the root since it was first seen there, elsewhere since its promotion; what comes later does not move it."""
-    commit = walked(stage)
+    commit = stage.walked()
     since = {name: place["since"] for name, place in places(stage, commit).items()}
     first = stage.world().state.of("dev").facts[commit].first
     assert since["dev"] == iso(first)
@@ -79,7 +70,7 @@ def test_where_says_since_when(stage: Stage) -> None:
 def test_where_says_what_keeps_a_change_from_the_next(stage: Stage) -> None:
     """qa waits for a person, and prod for qa."""
     stage.change("qa", auto=False)
-    commit = walked(stage, 1)
+    commit = stage.walked(1)
     found = places(stage, commit)
     assert [found[name]["in"] for name in NAMES] == [True, False, False]
     assert "by hand" in found["qa"]["reason"]
@@ -89,7 +80,7 @@ def test_where_says_what_keeps_a_change_from_the_next(stage: Stage) -> None:
 def test_where_says_what_keeps_this_change_and_not_an_older_one(stage: Stage) -> None:
     """A good commit would land next; the sick one after it does not."""
     stage.change("qa", auto=False)
-    good = walked(stage, 1)
+    good = stage.walked(1)
     stage.change("qa", auto=True)
     bad = stage.commit("dev", {**SICK})
     stage.sync("dev")
@@ -119,20 +110,9 @@ def test_where_of_what_was_absorbed(tmp_path: Path, build: Build) -> None:
     assert places(stage, commit)["qa"] == place  # not since what came later
 
 
-def history(stage: Stage, length: int) -> list[str]:
-    """Makes dev's history longer by so many commits; all of its commits, oldest first."""
-    base = stage.tip("dev")
-    lines = [f"reset refs/heads/env/dev\nfrom {base}\n\n"]
-    for number in range(length):
-        person = f"dave <dave@example.com> {1_790_000_000 + number} +0000"
-        lines.append(f"commit refs/heads/env/dev\ncommitter {person}\ndata 1\n-\n")
-    stage.origin.git("fast-import", "--quiet", "--force", input="".join(lines))
-    return [c.commit for c in stage.origin.log("env/dev")][::-1]
-
-
 def test_where_needs_no_process_for_a_commit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many for 600 commits as for 60, and no more commits are read than a plan looks at."""
-    commits = history(stage, 60)
+    commits = stage.prolong(60)
     stage.round()
     counts: list[tuple[int, int]] = []
     started, read = list[object](), set[str]()
@@ -147,7 +127,7 @@ def test_where_needs_no_process_for_a_commit(stage: Stage, monkeypatch: pytest.M
         place = report.where(stage.site, world, commits[30])["environments"][0]
         assert (place["in"], place["as"]) == (True, commits[30])
         counts.append((len(started), len(read)))
-        commits = history(stage, 540)
+        commits = stage.prolong(540)
         stage.round()
     assert counts[0][0] == counts[1][0] < 20
     assert counts[1][1] < 220
@@ -162,7 +142,7 @@ def test_where_of_a_side_branch_is_since_the_merge(stage: Stage) -> None:
     merge = stage.origin.commit("env/dev", {"web": "3\n"}, merges=[deep])
     for _ in range(3):
         stage.round()
-    history(stage, 20)
+    stage.prolong(20)
     for commit in (side, deep):
         found = places(stage, commit)
         assert [found[name]["in"] for name in NAMES] == [True] * 3
@@ -173,7 +153,7 @@ def test_where_of_a_side_branch_is_since_the_merge(stage: Stage) -> None:
 
 def test_where_of_a_hotfix_is_where_it_was_made_and_what_follows(stage: Stage) -> None:
     """It is not in the root; prod has it with qa's next release; a later release of qa keeps it."""
-    walked(stage)
+    stage.walked()
     hotfix = stage.commit("qa", {"hotfix": "1\n"})
     found = places(stage, hotfix)
     assert [found[name]["in"] for name in NAMES] == [False, True, False]
@@ -196,7 +176,7 @@ def test_where_of_a_hotfix_is_where_it_was_made_and_what_follows(stage: Stage) -
 def test_where_of_a_hotfix_on_a_busy_branch_is_found(stage: Stage) -> None:
     """Made before the newest release, and below many more commits by hand."""
     hotfix = stage.commit("prod", {"fix": "1\n"})
-    walked(stage)
+    stage.walked()
     for number in range(5):
         stage.commit("prod", {"other": f"{number}\n"})
     assert having(stage, hotfix) == ["prod"]
@@ -218,7 +198,7 @@ def test_where_sees_a_branch_that_people_forwarded(stage: Stage) -> None:
 
 def test_where_sees_a_branch_that_people_merged(stage: Stage) -> None:
     """On top of a release."""
-    walked(stage)
+    stage.walked()
     stage.change("qa", auto=False)
     commit = stage.commit("dev", {"web": "3\n"})
     merge = stage.origin.commit("env/qa", {"web": "3\n"}, merges=[commit])
@@ -228,7 +208,7 @@ def test_where_sees_a_branch_that_people_merged(stage: Stage) -> None:
 
 def test_where_after_a_release_was_reset_away(stage: Stage) -> None:
     """qa's branch does not have it any more, whatever the ledger says; prod still does."""
-    commit = walked(stage)
+    commit = stage.walked()
     merge = stage.tip("qa")
     stage.origin.set("env/qa", stage.origin.log("env/qa")[1].commit)
     assert having(stage, commit) == ["dev", "prod"]
@@ -238,7 +218,7 @@ def test_where_after_a_release_was_reset_away(stage: Stage) -> None:
 
 def test_where_after_the_root_was_reset(stage: Stage) -> None:
     """What was promoted stays where it is."""
-    commit = walked(stage)
+    commit = stage.walked()
     stage.origin.set("env/dev", stage.origin.log("env/dev")[1].commit)
     assert having(stage, commit) == ["qa", "prod"]
     assert places(stage, commit)["dev"]["reason"] == "not on env/dev"
@@ -246,7 +226,7 @@ def test_where_after_the_root_was_reset(stage: Stage) -> None:
 
 def test_where_after_a_branch_was_made_anew(stage: Stage) -> None:
     """With other history: from dev, further than the ledger knows; and from nothing, which the ledger was told stands for dev."""
-    commit = walked(stage)
+    commit = stage.walked()
     newer = stage.commit("dev", {"web": "3\n"})
     stage.origin.set("env/qa", None)
     found = places(stage, commit)
@@ -268,7 +248,7 @@ def test_where_after_a_branch_was_made_anew(stage: Stage) -> None:
 
 def test_where_of_what_nobody_has(stage: Stage) -> None:
     """It was on a branch once, and the clone still has it."""
-    walked(stage)
+    stage.walked()
     lost = stage.commit("dev", {"web": "9\n"})
     stage.world()
     stage.origin.set("env/dev", stage.origin.log("env/dev")[1].commit)
@@ -291,7 +271,7 @@ def test_where_does_not_count_on_clocks(stage: Stage) -> None:
 def test_where_of_what_is_held(stage: Stage) -> None:
     """The reason of the hold."""
     stage.change("qa", auto=False)
-    commit = walked(stage, 1)
+    commit = stage.walked(1)
     stage.change("qa", auto=True)
     hold(stage.site, stage.env("qa"), commit, "memory leak")
     assert "memory leak" in places(stage, commit)["qa"]["reason"]
@@ -300,7 +280,7 @@ def test_where_of_what_is_held(stage: Stage) -> None:
 @pytest.mark.parametrize("spoil", [b"", b"garbage", None])
 def test_a_broken_commit_graph_tells_no_lies(stage: Stage, spoil: bytes | None) -> None:
     """Cut, foreign, or with one byte turned in it: it is written again."""
-    commit = walked(stage)
+    commit = stage.walked()
     expected = places(stage, commit)
     graph = stage.site.repository.path / "objects" / "info" / "commit-graph"
     whole = graph.read_bytes()

@@ -14,7 +14,7 @@ from promotion.model import Environment, OutcomeWord, VerificationWord, iso, sho
 from promotion.observe import Site
 from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
-from promotion.reconcile.write import TRIES, Part, write, write_all
+from promotion.reconcile.write import TRIES, Part, write
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def land(site: Site, draft: Draft, plan: Plan) -> tuple[Result | None, Draft]:
     part = prepare(site, draft, plan)
     if part is None:
         return judged(plan), draft
-    (after,) = write_all([part])
+    after = write(site, part.draft, plan)
     return (None, draft) if after is None else (landed(part), after)
 
 

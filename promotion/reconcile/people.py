@@ -42,8 +42,8 @@ def adopt(site: Site, environment: Environment, source: str | None) -> Event:
     origin = site.application.environment(environment.source)
 
     def event(world: World) -> Event:
-        unjoined = bool(site.application.paths) or environment.history == "linear"
-        if source is None and unjoined and world.state.of(environment.name).release is not None:
+        recorded = world.state.of(environment.name).release
+        if source is None and recorded is not None and not site.application.merges(environment):
             what = f"{environment.branch} has no merges of {origin.branch} that would tell what it stands for"
             raise ConfigError(what, hint=f"promotion adopt {environment.name} --source COMMIT")
         stands_for = source or answers.first_base(site, world, environment)
@@ -106,12 +106,12 @@ def thaw(site: Site, environments: Sequence[Environment]) -> list[Event]:
             named = [e.name for e in site.application.environments if world.state.of(e.name).frozen]
             hint = f"promotion thaw {' '.join(named)}" if named else None
             raise ConfigError(f"{site.application.name} is not frozen as a whole", hint=hint)
-        for environment in environments:
-            frozen = world.state.of(environment.name).frozen
-            if not (frozen and frozen.holds(now)):
-                hint = "promotion thaw   ends that of everything" if everything and everything.holds(now) else None
-                raise ConfigError(f"{site.application.name}: {environment.name} is not frozen", hint=hint)
-        return _about(site, "thawed", environments, {})
+        frozen = [e for e in environments if (f := world.state.of(e.name).frozen) and f.holds(now)]
+        if environments and not frozen:
+            names = ", ".join(e.name for e in environments)
+            hint = "promotion thaw   ends that of everything" if everything and everything.holds(now) else None
+            raise ConfigError(f"{names} is not frozen", where=site.application.name, hint=hint)
+        return _about(site, "thawed", frozen, {})
 
     return _decide_all(site, events)
 

@@ -31,6 +31,15 @@ def logs(server: Server, run: str) -> str:
     return "\n".join(line["message"] for line in found)
 
 
+def in_mid_push(shop: Hosted) -> str:
+    """A change of dev whose hop into qa is being pushed now, slowly."""
+    flag = shop.folder / "pushing"
+    shop.origin.hook("pre-receive", SLOW.format(flag=flag))
+    commit = shop.commit("dev", {"web": "2\n"})
+    until(flag.exists)
+    return commit
+
+
 def test_a_change_walks_to_prod_as_prefect_runs(
     server: Server, serve: Serve, tmp_path: Path, record_property: Any
 ) -> None:
@@ -90,10 +99,7 @@ def test_killed_in_the_middle_of_a_hop(server: Server, serve: Serve, tmp_path: P
     """kill -9 while it pushes, then a new start: one commit, the change goes on, no run stays open."""
     shop = Hosted.create(tmp_path / "killed", "killed")
     serving = serve(shop)
-    flag = tmp_path / "pushing"
-    shop.origin.hook("pre-receive", SLOW.format(flag=flag))
-    commit = shop.commit("dev", {"web": "2\n"})
-    until(flag.exists)
+    commit = in_mid_push(shop)
     serving.kill()
     (shop.origin.path / "hooks/pre-receive").unlink()
     assert [run["state_type"] for run in server.runs("killed")] == ["RUNNING"]
@@ -108,10 +114,7 @@ def test_the_runner_alone_is_killed_in_the_middle_of_a_hop(server: Server, serve
     """`serve` starts another one: one commit, the change goes on, no run stays open."""
     shop = Hosted.create(tmp_path / "runner", "runner")
     serving = serve(shop)
-    flag = tmp_path / "pushing"
-    shop.origin.hook("pre-receive", SLOW.format(flag=flag))
-    commit = shop.commit("dev", {"web": "2\n"})
-    until(flag.exists)
+    commit = in_mid_push(shop)
     (runner,) = [
         pid
         for pid in descendants(serving.process.pid)

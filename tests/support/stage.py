@@ -87,6 +87,24 @@ class Stage:
         self.application = replace(self.application, environments=environments)
         self.site = replace(self.site, application=self.application)
 
+    def walked(self, rounds: int = 4) -> str:
+        """A change that went all the way; returns dev's commit."""
+        self.round()
+        commit = self.commit("dev", {"web": "2\n"})
+        for _ in range(rounds):
+            self.round()
+        return commit
+
+    def prolong(self, length: int) -> list[str]:
+        """Makes dev's history longer by so many commits; all of its commits, oldest first."""
+        base = self.origin.tip("env/dev")
+        lines = [f"reset refs/heads/env/dev\nfrom {base}\n\n"]
+        for number in range(length):
+            person = f"dave <dave@example.com> {1_790_000_000 + number} +0000"
+            lines.append(f"commit refs/heads/env/dev\ncommitter {person}\ndata 1\n-\n")
+        self.origin.git("fast-import", "--quiet", "--force", input="".join(lines))
+        return [c.commit for c in self.origin.log("env/dev")][::-1]
+
     def clock(self) -> datetime:
         return self.now
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 from promotion import config
 from promotion.errors import ConfigError
@@ -45,3 +46,16 @@ def wrong(value: Any) -> list[str]:
     with pytest.raises(ConfigError) as caught:
         config.parse((value if isinstance(value, str) else dump(value)).encode(), FILE)
     return [re.sub(r"^/srv/conf/environments\.yaml:\d+:\d+: ", "", line) for line in caught.value.problems]
+
+
+def damaged(value: Any, data: st.DataObject, trees: st.SearchStrategy[Any]) -> Any:
+    """The same file with one of `trees` in the place of one of its values, or as it was."""
+    at = value
+    while isinstance(at, dict | list) and at:
+        step = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        inner = at[step]
+        if not isinstance(inner, dict | list) or not inner or data.draw(st.integers(0, 4)) == 0:
+            at[step] = data.draw(trees)
+            break
+        at = inner
+    return value
