@@ -127,8 +127,9 @@ def share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 def _loggers() -> Iterator[None]:
     """What a command makes of our loggers ends with its test."""
     ours = [logging.getLogger(name) for name in ("promotion", "flows")]
-    before = [(logger, logger.level, logger.handlers) for logger in ours]
+    before = [(logger, logger.level, [*logger.handlers]) for logger in ours]
     yield
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers = handlers
+        logger.propagate = True  # else pytest hangs its own handler on it, and leaves it there when a command changes the list
