@@ -19,7 +19,7 @@ from promotion.events import Event
 from promotion.observe import Site, survey
 from promotion.repository import Update
 from promotion.sites import open_sites, utc_now
-from promotion.state import to_json
+from promotion.stored import to_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.hop import PLAIN, git
-from promotion.events import Event, fold
+from promotion.events import Event
+from promotion.fold import fold
 from promotion.model import Application
-from promotion.state import State, to_json
+from promotion.state import State
+from promotion.stored import to_json
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

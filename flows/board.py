@@ -10,9 +10,9 @@ from flows.api import Api
 from promotion import report
 from promotion.errors import PromotionError
 from promotion.observe import Site
-from promotion.plan import Plan
 from promotion.reconcile import Round
 from promotion.sites import utc_now
+from promotion.view import Plan
 
 EVERY = timedelta(minutes=1)
 """How old the board's "read at" may become while nothing changes."""

@@ -28,8 +28,8 @@ from promotion.config import load
 from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, short
 from promotion.observe import Site
-from promotion.plan import Plan
 from promotion.sites import by_repository, open_sites, utc_now
+from promotion.view import Plan
 
 log = logging.getLogger(__name__)
 

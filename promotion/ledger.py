@@ -11,12 +11,14 @@ from hashlib import sha1
 from typing import Any, cast
 
 from promotion.errors import RefusedError
-from promotion.events import Event, fold
+from promotion.events import Event
+from promotion.fold import fold
 from promotion.model import Commit, Entry
 from promotion.repository import Repository
 from promotion.repository.formats import format_tree
 from promotion.repository.objects import EMPTY_TREE
-from promotion.state import State, from_json, to_json
+from promotion.state import State
+from promotion.stored import from_json, to_json
 
 STATE = b"state.json"
 

@@ -132,4 +132,5 @@ def _loggers() -> Iterator[None]:
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers = handlers
-        logger.propagate = True  # else pytest hangs its own handler on it, and leaves it there when a command changes the list
+        # else pytest hangs its own handler on it, and leaves it there when a command changes the list
+        logger.propagate = True

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from promotion import answers, merge, observe, scope
+from promotion import answers, merge, merging, observe, scope
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec, shown
-from promotion.plan import DEPTH, Merged
 from promotion.reconcile import adopt, hold, lift, promote
+from promotion.view import DEPTH, Merged
 from tests.support.stage import Stage, environment
 
 Build = Callable[..., Stage]
@@ -29,7 +29,7 @@ def given(stage: Stage, name: str = "qa") -> Merged:
     """What dev's tip would give on a target."""
     world = stage.world()
     view = answers.look(stage.site, world, stage.env(name))
-    return answers.merged(stage.site, view, view.chain[0].oid)
+    return merging.merged(stage.site, view, view.chain[0].oid)
 
 
 # --- the chain -----------------------------------------------------------------------------------------------------
@@ -259,8 +259,8 @@ def test_the_table_explains_what_it_made_and_nothing_else(stage: Stage) -> None:
     commit = stage.origin.commit("env/dev", {"web": "2\n", "dir/x": "1\n"})
     view = answers.look(stage.site, stage.world(), stage.env("qa"))
     objects = stage.site.repository.objects
-    tree = answers.merged(stage.site, view, commit).tree or ""
-    assert answers.unexplained(stage.site, view, commit, tree) == []
+    tree = merging.merged(stage.site, view, commit).tree or ""
+    assert merging.unexplained(stage.site, view, commit, tree) == []
     entry = objects.look(tree, b"web")
     assert entry is not None
     for path, wrong in (
@@ -270,7 +270,7 @@ def test_the_table_explains_what_it_made_and_nothing_else(stage: Stage) -> None:
         (b"health", None),
     ):
         other = objects.write_tree(tree, {path: wrong})
-        assert answers.unexplained(stage.site, view, commit, other) == [path], shown(path)
+        assert merging.unexplained(stage.site, view, commit, other) == [path], shown(path)
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------
@@ -404,7 +404,7 @@ def test_a_hold_leaves_protected_paths_out(tmp_path: Path, build: Build) -> None
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("own/**",)))
     commit = stage.commit("qa", {"own/x": "1\n", "web": "1\n", "health": None})
     stage.world()
-    entries = answers.change_of(stage.site, stage.env("qa"), commit)
+    entries = merging.change_of(stage.site, stage.env("qa"), commit)
     assert set(entries) == {b"web", b"health"}
     assert entries[b"health"] is None
     assert merge.contains(entries, entries.get)

@@ -13,23 +13,11 @@ from hypothesis import strategies as st
 
 from promotion import ledger
 from promotion.errors import RefusedError
-from promotion.events import FACTS, KINDS, Event, fold
+from promotion.events import KINDS, Event
+from promotion.fold import FACTS, fold
 from promotion.model import Entry, Health
-from promotion.state import (
-    FORMAT,
-    EnvironmentState,
-    Fact,
-    Hold,
-    Observed,
-    Release,
-    State,
-    Steady,
-    Verification,
-    entries_from_json,
-    entries_to_json,
-    from_json,
-    to_json,
-)
+from promotion.state import EnvironmentState, Fact, Hold, Observed, Release, State, Steady, Verification
+from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
 from tests.support.stage import START, Stage
 
 BEAT = timedelta(minutes=10)

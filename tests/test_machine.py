@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from promotion.errors import PromotionError
-from promotion.plan import Plan
 from promotion.reconcile import Round
+from promotion.view import Plan
 from tests.support.model import FILLER, Application, Owed, Rules
 from tests.support.playground import Playground
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion.model import Application, Commit, Environment, Health, Person, Spec, Verdict
-from promotion.plan import Gates, Merge, Merged, Plan, Question, View, decide, plan_id
+from promotion.plan import decide, plan_id
 from promotion.state import EnvironmentState, Fact, Freeze, Hold, Observed, Release, Steady, Verification
+from promotion.view import Gates, Merge, Merged, Plan, Question, View
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PERSON = Person("ann", "ann@example.com")

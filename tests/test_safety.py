@@ -19,7 +19,8 @@ import pytest
 
 from promotion import answers, ledger
 from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.events import Event, fold
+from promotion.events import Event
+from promotion.fold import fold
 from promotion.merge import protected
 from promotion.model import Health, Spec, Verify
 from promotion.observe import Site
@@ -38,7 +39,8 @@ from promotion.reconcile import (
 from promotion.reconcile.draft import Draft
 from promotion.reconcile.write import write
 from promotion.report import audit
-from promotion.state import State, to_json
+from promotion.state import State
+from promotion.stored import to_json
 from tests.support.stage import SICK, Stage, environment
 
 Build = Callable[..., Stage]

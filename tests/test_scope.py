@@ -10,9 +10,9 @@ import pytest
 from promotion import answers, observe, report, scope
 from promotion.model import Health, Spec
 from promotion.observe import Site
-from promotion.plan import Merged, View
 from promotion.reconcile import hold, promote
 from promotion.report import audit
+from promotion.view import Merged, View
 from tests.support.shared import Shared, place
 
 Share = Callable[..., Shared]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from promotion.plan import DEPTH
 from promotion.report import where
 from promotion.repository import Git, Repository
+from promotion.view import DEPTH
 from tests.support.git import Origin
 from tests.support.shared import Shared
 from tests.support.shop import Shop

@@ -20,11 +20,11 @@ from promotion.cli.rounds import worst
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
-from promotion.plan import Plan
 from promotion.reconcile import judged
 from promotion.reconcile.draft import news
 from promotion.report.conflicts import entries
 from promotion.sites import utc_now
+from promotion.view import Plan
 
 log = logging.getLogger(__name__)
 

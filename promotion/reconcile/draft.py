@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion import answers, lineage, observe, scope
+from promotion import answers, lineage, merging, observe, scope
 from promotion.errors import PromotionError
-from promotion.events import Event, first_epoch, fold
+from promotion.events import Event, first_epoch
+from promotion.fold import fold
 from promotion.model import Environment, Health, iso
 from promotion.observe import Site, World
-from promotion.state import EnvironmentState, State, entries_to_json
+from promotion.state import EnvironmentState, State
+from promotion.stored import entries_to_json
 
 log = logging.getLogger(__name__)
 
@@ -175,5 +177,5 @@ def event_for(site: Site, kind: str, environment: Environment, data: Mapping[str
 
 def hold_of(site: Site, environment: Environment, commit: str, reason: str) -> dict[str, Any]:
     """A hold of what a commit changed against its first parent, outside protected paths."""
-    entries = answers.change_of(site, environment, commit)
+    entries = merging.change_of(site, environment, commit)
     return {"commit": commit, "entries": entries_to_json(entries), "reason": reason}

@@ -12,9 +12,9 @@ from promotion.errors import ConfigError, ContendedError
 from promotion.events import Event
 from promotion.model import Environment, OutcomeWord, VerificationWord, iso, short
 from promotion.observe import Site
-from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.write import TRIES, Part, write
+from promotion.view import Plan
 
 log = logging.getLogger(__name__)
 

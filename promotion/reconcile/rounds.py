@@ -12,13 +12,13 @@ from promotion import answers, observe
 from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site, World
-from promotion.plan import Plan
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, judged, landed, prepare
 from promotion.reconcile.sync import Synced, deploy, with_put_back
 from promotion.reconcile.write import TRIES, Part, write, write_all
 from promotion.repository import Snapshot
 from promotion.state import State
+from promotion.view import Plan
 
 
 def always(environment: Environment) -> bool:  # noqa: ARG001

@@ -9,15 +9,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from promotion import answers, ledger, observe
+from promotion import ledger, merging, observe
 from promotion.errors import ConfigError, LockedError, PromotionError
 from promotion.model import Credential
 from promotion.observe import Site, World
-from promotion.plan import Plan
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.words import failure, gist
 from promotion.state import State
+from promotion.view import Plan
 
 _PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
 """Reasons to reject a ref that are the server's trouble, not a rule."""
@@ -117,7 +117,7 @@ def _branch_update(lot: Sequence[Part]) -> Update | None:
         view, commit = plan.view, part.site.repository.objects.commit(oid)
         if plan.commit is None or view.tip != tip or commit.parents != view.parents(plan.commit):
             raise AssertionError(f"{oid} does not have {tip} as its first parent")
-        if wrong := answers.unexplained(part.site, view, plan.commit, commit.tree):
+        if wrong := merging.unexplained(part.site, view, plan.commit, commit.tree):
             raise AssertionError(f"{oid} is not what the entry table says at {wrong[:3]}")
         tip = oid
     return Update(first.ref, old, tip)

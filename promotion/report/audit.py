@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from promotion import answers, ledger
+from promotion import ledger, merging
 from promotion.errors import PromotionError, RefusedError
-from promotion.events import Event, fold
+from promotion.events import Event
+from promotion.fold import fold
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
-from promotion.plan import View
 from promotion.state import State
+from promotion.view import View
 
 AHEAD = 500
 """How many records are read at once."""
@@ -232,7 +233,7 @@ def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     )
     if (target, made) == (base, source) and not view.environment.protect and not view.application.paths:
         return  # nothing was kept and nothing merged: all of it is what was tested
-    wrong = answers.unexplained(replay.site, view, data["source"], made)
+    wrong = merging.unexplained(replay.site, view, data["source"], made)
     if wrong:
         paths = ", ".join(shown(path) for path in wrong[:5])
         yield f"{short(commit)} is not what the entry table says at {paths}"

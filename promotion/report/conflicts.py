@@ -7,7 +7,7 @@ from typing import Any
 from promotion.events import first_epoch
 from promotion.model import Entry, shown
 from promotion.observe import Site
-from promotion.plan import DEPTH, Plan
+from promotion.view import DEPTH, Plan
 
 
 def sides(site: Site, plan: Plan) -> list[dict[str, Any]]:

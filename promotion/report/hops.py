@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from promotion.events import Event
 from promotion.model import Commit, Verdict, iso, shown, span
 from promotion.observe import Site
-from promotion.plan import Change, Plan
 from promotion.report import conflicts
 from promotion.report.origins import origin, origins
 from promotion.state import State
+from promotion.view import Change, Plan
 
 COMMITS = 200
 """How many commits of a plan are listed; all are counted."""

@@ -16,9 +16,9 @@ from promotion.errors import PromotionError
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, iso
 from promotion.observe import Site, World
-from promotion.plan import DEPTH, Plan
 from promotion.report.origins import origin
 from promotion.report.standing import quick
+from promotion.view import DEPTH, Plan
 
 
 def where(site: Site, world: World, commit: str) -> dict[str, Any]:

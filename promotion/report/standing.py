@@ -11,9 +11,9 @@ from promotion import answers, gates, merge, observe
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
-from promotion.plan import Plan
 from promotion.report.origins import origin
 from promotion.state import EnvironmentState, Hold, Release, State
+from promotion.view import Plan
 
 PATHS = 20
 """How many drifted paths are named; all are counted."""

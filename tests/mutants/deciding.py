@@ -47,7 +47,7 @@ S1 = (
     cut(
         "S1",
         "the fold keeps the last word",
-        "events:_observed",
+        "fold:_observed",
         "Fact(health, fact.first, at, healthy_since)",
         "Fact(Health.HEALTHY if healthy_since else health, fact.first, at, healthy_since)",
         "test_ledger::test_the_last_word_counts_and_first_healthy_is_kept",
@@ -56,7 +56,7 @@ S1 = (
     cut(
         "S1",
         "the fold says it of that revision only",
-        "events:_observed",
+        "fold:_observed",
         "facts[revision] = Fact(health, fact.first, at, healthy_since)",
         "facts.update({r: Fact(health, f.first, at, f.healthy_since or healthy_since) for r, f in {**facts, revision: fact}.items()})",
         "test_safety::test_s1_superseded_while_healthy_stays_qualified",
@@ -149,7 +149,7 @@ S13 = (
     cut(
         "S13",
         "the content that the target holds",
-        "answers:_held",
+        "merging:_held",
         "brought and not _fixed(site, view, commit, hold)",
         "False",
         BACK,
@@ -157,7 +157,7 @@ S13 = (
     cut(
         "S13",
         "the content that is held in the source",
-        "answers:_held",
+        "merging:_held",
         "merge.contains(hold.entries, lambda p: objects.look(source, p)) and not _fixed(site, view, commit, hold)",
         "False",
         "test_answers::test_a_change_that_is_held_in_the_source_does_not_come_along",
@@ -189,16 +189,16 @@ S13 = (
     cut(
         "S13",
         "only who names the held commit fixes it",
-        "answers:_fixed",
+        "merging:_fixed",
         "any(len(name) >= 7 and held.startswith(name) for name in names for held in known)",
         "any(names)",
         FIXES,
     ),
-    cut("S13", "a name of a few digits fixes nothing", "answers:_fixed", "len(name) >= 7", "True", FIXES),
+    cut("S13", "a name of a few digits fixes nothing", "merging:_fixed", "len(name) >= 7", "True", FIXES),
     cut(
         "S13",
         "a hold leaves protected paths out",
-        "answers:change_of",
+        "merging:change_of",
         "{path: new for path, (_, new) in changes.items() if not kept(path)}",
         "{path: new for path, (_, new) in changes.items()}",
         "test_answers::test_a_hold_leaves_protected_paths_out",
@@ -206,7 +206,7 @@ S13 = (
     cut(
         "S13",
         "lifting one hold lifts no other",
-        "events:_lifted",
+        "fold:_lifted",
         "tuple(h for h in e.holds if h.commit != event.data['commit'])",
         "()",
         "test_ledger::test_a_hold_is_kept_until_it_is_lifted",
@@ -214,7 +214,7 @@ S13 = (
     cut(
         "S13",
         "a second hold keeps the first",
-        "events:_held",
+        "fold:_held",
         "(*(h for h in e.holds if h.commit != hold.commit), hold)",
         "(hold,)",
         "test_ledger::test_a_hold_is_kept_until_it_is_lifted",
@@ -352,7 +352,7 @@ GATES = (
     cut(
         "gates",
         "a degraded source breaks a soak",
-        "events:_steady",
+        "fold:_steady",
         "health in (Health.DEGRADED, Health.MISSING)",
         "False",
         "test_ledger::test_heartbeats_carry_a_stretch_on_and_silence_breaks_it",
@@ -360,7 +360,7 @@ GATES = (
     cut(
         "gates",
         "silence breaks a soak",
-        "events:_steady",
+        "fold:_steady",
         "steady is not None and at - steady.at <= 2 * heartbeat",
         "steady is not None",
         "test_ledger::test_heartbeats_carry_a_stretch_on_and_silence_breaks_it",
@@ -504,7 +504,7 @@ SCOPES = (
     cut(
         "scope",
         "the merge sees what is in scope only",
-        "answers:_table",
+        "merging:_table",
         "(objects.diff(base, side, roots) for side in (target, source))",
         "(objects.diff(base, side) for side in (target, source))",
         "test_scope::test_what_lands_has_one_parent_and_nothing_of_the_others",
@@ -520,7 +520,7 @@ SCOPES = (
     cut(
         "scope",
         "a hold is of what is in scope only",
-        "answers:change_of",
+        "merging:change_of",
         "objects.diff(before, made.tree, site.application.roots)",
         "objects.diff(before, made.tree)",
         "test_scope::test_a_hold_is_about_the_scope",
@@ -602,7 +602,7 @@ MIRROR = (
     cut(
         "mirror",
         "a plan of a mirror looks for it",
-        "answers:merged",
+        "merging:merged",
         "tuple(merge.lost(table)) if view.environment.strategy == 'mirror' else ()",
         "()",
         "test_answers::test_a_mirror_loses_nothing",

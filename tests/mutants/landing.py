@@ -194,7 +194,7 @@ S5 = (
     cut(
         "S5",
         "D is the first parent",
-        "plan:View.parents",
+        "view:View.parents",
         "(self.tip, commit)",
         "(commit, self.tip)",
         "test_reconcile::test_a_change_walks_through_all_environments_one_hop_a_round",
@@ -253,7 +253,7 @@ S7 = (
     cut(
         "S7",
         "a promotion moves what the target stands for",
-        "events:_promoted",
+        "fold:_promoted",
         "Release(event.data['commit'], event.data['source'], previous)",
         "Release(event.data['commit'], e.release.source if e.release else event.data['source'], previous)",
         "test_ledger::test_a_promotion_is_a_release_with_a_pending_verification",
@@ -261,7 +261,7 @@ S7 = (
     cut(
         "S7",
         "what was absorbed is not offered again",
-        "events:_absorbed",
+        "fold:_absorbed",
         "replace(old, source=event.data['source'])",
         "old",
         "test_ledger::test_absorbing_moves_what_the_release_stands_for_and_nothing_else",
@@ -309,7 +309,7 @@ S7 = (
     cut(
         "S7",
         "a verification ends for its own commit",
-        "events:_judged",
+        "fold:_judged",
         "v is None or v.commit != event.data['commit']",
         "v is None",
         "test_ledger::test_a_promotion_is_a_release_with_a_pending_verification",
@@ -394,7 +394,7 @@ S9 = (
     cut(
         "S9",
         "the plan's table knows what is protected",
-        "answers:_table",
+        "merging:_table",
         "merge.protected(view.environment.protect)",
         "merge.protected(())",
         "test_safety::test_s9_protected_paths_are_byte_identical",
@@ -414,7 +414,7 @@ S10 = (
         "S10",
         "every path is explained just before the push",
         "reconcile.write:_branch_update",
-        "wrong := answers.unexplained(part.site, view, plan.commit, commit.tree)",
+        "wrong := merging.unexplained(part.site, view, plan.commit, commit.tree)",
         "wrong := []",
         PLANTED,
     ),
@@ -454,7 +454,7 @@ S10 = (
     cut(
         "S10",
         "nothing outside the scope changes",
-        "answers:unexplained",
+        "merging:unexplained",
         "sorted((path for path in objects.diff(target, tree) if not inside(path)))",
         "[]",
         "test_scope::test_s10_a_path_outside_the_scope_never_lands",
@@ -522,7 +522,7 @@ S11 = (
     cut(
         "S11",
         "a conflict makes no tree",
-        "answers:merged",
+        "merging:merged",
         "conflicts := merge.conflicts(table)",
         "conflicts := ()",
         "test_safety::test_s11_a_conflict_names_the_paths_and_writes_nothing",

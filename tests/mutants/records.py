@@ -38,7 +38,7 @@ S14 = (
     cut(
         "S14",
         "`configure` is what changes it",
-        "events:fold",
+        "fold:fold",
         "replace(state, in_force=event.data['in_force'])",
         "state",
         COPY,
@@ -71,7 +71,7 @@ S14 = (
 )
 
 S16 = (
-    cut("S16", "a newer format is refused", "state:from_json", "data['format'] > FORMAT", "False", NONE_OF_OURS),
+    cut("S16", "a newer format is refused", "stored:from_json", "data['format'] > FORMAT", "False", NONE_OF_OURS),
     cut(
         "S16",
         "another application's ledger is refused",
@@ -92,7 +92,7 @@ S16 = (
     cut(
         "S16",
         "an unknown event is refused",
-        "events:fold",
+        "fold:fold",
         "event.environment is None or event.event not in _FOLDS",
         "event.environment is None",
         "test_ledger::test_an_unknown_event_is_refused",
@@ -100,7 +100,7 @@ S16 = (
     cut(
         "S16",
         "facts that a decision needs are kept",
-        "events:_forget",
+        "fold:_forget",
         "oldest is None or f.first >= oldest",
         "oldest is None",
         "test_ledger::test_the_fold_never_loses_a_fact_that_a_decision_needs",
@@ -108,7 +108,7 @@ S16 = (
     cut(
         "S16",
         "facts are bounded",
-        "events:_forget",
+        "fold:_forget",
         "len(facts) != len(e.facts)",
         "False",
         "test_ledger::test_facts_are_bounded_and_the_same_when_replayed",
@@ -231,7 +231,7 @@ S16 = (
         "S16",
         "every path of M is explained",
         "report.audit:_content",
-        "answers.unexplained(replay.site, view, data['source'], made)",
+        "merging.unexplained(replay.site, view, data['source'], made)",
         "[]",
         f"{AUDIT}content_that_no_rule_explains",
         f"{AUDIT}a_change_that_was_lost",

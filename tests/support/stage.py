@@ -12,9 +12,9 @@ from typing import Any
 from promotion import answers, observe
 from promotion.model import Application, Environment, Spec, Verify
 from promotion.observe import Site, World
-from promotion.plan import Plan
 from promotion.reconcile import Round, deploy, reconcile
 from promotion.repository import Git, Repository
+from promotion.view import Plan
 from tests.support.git import Origin
 
 START = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

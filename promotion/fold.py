@@ -1,0 +1,187 @@
+"""How each event changes the folded state; pure, and the only place where the state is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import cast
+
+from promotion.errors import RefusedError
+from promotion.events import Event
+from promotion.model import Health, VerificationWord, duration, instant
+from promotion.state import (
+    EnvironmentState,
+    Fact,
+    Freeze,
+    Hold,
+    Observed,
+    Release,
+    State,
+    Steady,
+    Verification,
+)
+from promotion.stored import entries_from_json
+
+FACTS = 200
+"""How many commits of one environment the state remembers at most."""
+
+
+def fold(state: State, event: Event) -> State:
+    """The state after an event. Raises RefusedError for an event that this version does not know."""
+    if event.event == "configured":
+        return replace(state, in_force=event.data["in_force"])
+    if event.event == "observed" and event.environment is None:
+        for name in event.data["environments"]:
+            state = state.with_environment(name, _still(state.of(name), event.at, _heartbeat(state)))
+        return state
+    if event.event in ("frozen", "thawed") and event.environment is None:
+        return replace(state, frozen=_freeze(event))
+    if event.environment is None or event.event not in _FOLDS:
+        raise RefusedError(f"a ledger record {event.event!r} is not known to this version")
+    before = state.of(event.environment)
+    state = state.with_environment(event.environment, _FOLDS[event.event](before, event, _heartbeat(state)))
+    return _forget(state, event.environment)
+
+
+def _heartbeat(state: State) -> timedelta:
+    return duration((state.in_force or {}).get("heartbeat", "10m"))
+
+
+def _adopted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    previous = e.release.commit if e.release else None
+    release = Release(event.data["commit"], event.data["source"], previous)
+    return replace(e, release=release, since=event.at, epoch=event.id, verification=None)
+
+
+def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> EnvironmentState:
+    revision, health, at = event.data["revision"], Health(event.data["health"]), event.at
+    old = e.observed
+    same = old is not None and (old.revision, old.health) == (revision, health)
+    well = event.data.get("well_since")
+    observed = Observed(
+        revision=revision,
+        health=health,
+        reasons=tuple(event.data["reasons"]),
+        since=old.since if old is not None and same else at,
+        at=at,
+        well_since=instant(well) if well else None,
+    )
+    facts = dict(e.facts)
+    if revision:
+        # A clock that was put back changes nothing about what was seen before what.
+        fact = facts.pop(revision, None) or Fact(health, max([at, *(f.first for f in facts.values())]), at)
+        healthy_since = fact.healthy_since or (at if health is Health.HEALTHY else None)
+        facts[revision] = Fact(health, fact.first, at, healthy_since)
+    degraded = event.data.get("degraded_since")
+    watched = e.verification if e.verification and e.verification.state == "pending" else None
+    verification = (
+        replace(watched, degraded_since=instant(degraded) if degraded else None) if watched else e.verification
+    )
+    steady = _steady(e.steady, health, at, heartbeat)
+    return replace(e, observed=observed, facts=facts, steady=steady, verification=verification)
+
+
+def _still(e: EnvironmentState, at: datetime, heartbeat: timedelta) -> EnvironmentState:
+    if e.observed is None:
+        return e
+    return replace(e, observed=replace(e.observed, at=at), steady=_steady(e.steady, e.observed.health, at, heartbeat))
+
+
+def _steady(steady: Steady | None, health: Health, at: datetime, heartbeat: timedelta) -> Steady | None:
+    if health in (Health.DEGRADED, Health.MISSING):
+        return None
+    if health is Health.UNKNOWN:
+        return steady  # not seen: neither broken nor carried on; two heartbeats of it break the stretch
+    if steady is not None and at - steady.at <= 2 * heartbeat:
+        return replace(steady, at=max(at, steady.at))
+    return Steady(at, at)
+
+
+def _promoted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    previous = e.release.commit if e.release else None
+    return replace(
+        e,
+        release=Release(event.data["commit"], event.data["source"], previous),
+        since=event.at,
+        epoch=event.id,
+        verification=Verification(event.data["commit"], instant(event.data["until"])),
+    )
+
+
+def _absorbed(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    old = e.release or Release(event.data["target"], event.data["source"])
+    return replace(e, release=replace(old, source=event.data["source"]))
+
+
+def _judged(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    v = e.verification
+    if v is None or v.commit != event.data["commit"]:
+        return e
+    return replace(e, verification=replace(v, state=cast(VerificationWord, event.event)))
+
+
+def _held(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    d = event.data
+    hold = Hold(d["commit"], entries_from_json(d["entries"]), d["reason"], event.by, event.at)
+    v = e.verification
+    acted = replace(v, acted=True) if v is not None and v.commit == hold.commit else v
+    return replace(e, holds=(*(h for h in e.holds if h.commit != hold.commit), hold), verification=acted)
+
+
+def _lifted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    return replace(e, holds=tuple(h for h in e.holds if h.commit != event.data["commit"]))
+
+
+def _frozen(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    return replace(e, frozen=_freeze(event))
+
+
+def _freeze(event: Event) -> Freeze | None:
+    """What a frozen event makes; a thawed one ends it."""
+    if event.event == "thawed":
+        return None
+    d = event.data
+    return Freeze(d["reason"], event.by, event.at, instant(d["until"]) if d["until"] else None, d["strict"])
+
+
+def _reverted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    return replace(e, reverted_at=instant(event.data["reverted_at"]))
+
+
+_FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentState]] = {
+    "adopted": _adopted,
+    "observed": _observed,
+    "promoted": _promoted,
+    "absorbed": _absorbed,
+    "verified": _judged,
+    "failed": _judged,
+    "timed-out": _judged,
+    "held": _held,
+    "lifted": _lifted,
+    "frozen": _frozen,
+    "thawed": _frozen,
+    "reverted": _reverted,
+}
+
+
+def _forget(state: State, name: str) -> State:
+    """Drops facts that no decision can need any more, so that reading the state costs the same after years."""
+    environments = (state.in_force or {}).get("environments", {})
+    for source in {name, environments.get(name, {}).get("from")} - {None}:
+        e = state.of(source)
+        bases = [state.of(t).release for t, settings in environments.items() if settings.get("from") == source]
+        keep = {r.source for r in bases if r} | {e.observed.revision if e.observed else None}
+        keep |= {e.release.commit if e.release else None}
+        firsts = [e.facts[r.source].first for r in bases if r and r.source in e.facts]
+        # Every environment that takes commits from here has its base: what was first seen before them all is history.
+        oldest = min(firsts) if bases and len(firsts) == len(bases) else None
+        recent = sorted(e.facts, key=lambda oid: (e.facts[oid].at, oid))[-FACTS:]
+        facts = {
+            oid: f
+            for oid, f in e.facts.items()
+            if oid in keep or (bases and oid in recent and (oldest is None or f.first >= oldest))
+        }
+        if len(facts) != len(e.facts):
+            state = state.with_environment(source, replace(e, facts=facts))
+    return state

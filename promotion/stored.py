@@ -1,0 +1,145 @@
+"""The folded state as JSON, as each record of a ledger keeps it; must not know what anything means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from promotion.errors import RefusedError
+from promotion.model import Entry, Health, instant, iso
+from promotion.state import (
+    EnvironmentState,
+    Fact,
+    Freeze,
+    Hold,
+    Observed,
+    Release,
+    State,
+    Steady,
+    Verification,
+)
+
+FORMAT = 2
+"""Of state.json and of the events. A newer one is refused; the first knew no freezes."""
+
+
+def entries_to_json(entries: Mapping[bytes, Entry | None]) -> dict[str, Any]:
+    """Paths keep all their bytes: what is not UTF-8 becomes lone surrogates, which JSON escapes."""
+    return {
+        path.decode("utf-8", "surrogateescape"): [f"{entry.mode:o}", entry.oid] if entry else None
+        for path, entry in sorted(entries.items())
+    }
+
+
+def entries_from_json(data: Mapping[str, Any]) -> dict[bytes, Entry | None]:
+    return {
+        path.encode("utf-8", "surrogateescape"): Entry(int(item[0], 8), item[1]) if item else None
+        for path, item in data.items()
+    }
+
+
+def to_json(state: State) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "application": state.application,
+        "in_force": state.in_force,
+        "frozen": _freeze_to_json(state.frozen),
+        "environments": {name: _environment_to_json(e) for name, e in sorted(state.environments.items())},
+    }
+
+
+def from_json(data: Mapping[str, Any]) -> State:
+    """Raises RefusedError when the record is of a newer format, or is none of ours."""
+    try:
+        if data["format"] > FORMAT:
+            raise RefusedError(f"the ledger has format {data['format']}, this version reads {FORMAT}: update Promotion")
+        environments = {name: _environment_from_json(e) for name, e in data["environments"].items()}
+        return State(data["application"], data["in_force"], environments, _freeze(data.get("frozen")))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
+        raise RefusedError(f"the ledger's state is not readable ({type(exc).__name__}: {exc})") from exc
+
+
+def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
+    data: dict[str, Any] = {"epoch": e.epoch, "since": _iso(e.since), "reverted_at": _iso(e.reverted_at)}
+    if e.release:
+        data["release"] = {"commit": e.release.commit, "source": e.release.source, "previous": e.release.previous}
+    if o := e.observed:
+        data["observed"] = {"revision": o.revision, "health": o.health.value, "reasons": list(o.reasons)}
+        data["observed"] |= {"since": iso(o.since), "at": iso(o.at), "well_since": _iso(o.well_since)}
+    if e.steady:
+        data["steady"] = [iso(e.steady.since), iso(e.steady.at)]
+    data["facts"] = {
+        oid: [f.health.value, iso(f.first), iso(f.at), _iso(f.healthy_since)] for oid, f in e.facts.items()
+    }
+    if v := e.verification:
+        data["verification"] = {"commit": v.commit, "until": iso(v.until), "state": v.state}
+        data["verification"] |= {"degraded_since": _iso(v.degraded_since), "acted": v.acted}
+    data["frozen"] = _freeze_to_json(e.frozen)
+    data["holds"] = [
+        {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
+        for h in e.holds
+    ]
+    return data
+
+
+def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
+    release, observed, verification = data.get("release"), data.get("observed"), data.get("verification")
+    steady = data.get("steady")
+    return EnvironmentState(
+        release=Release(**release) if release else None,
+        since=_instant(data["since"]),
+        epoch=data["epoch"],
+        observed=_observed(observed) if observed else None,
+        steady=Steady(instant(steady[0]), instant(steady[1])) if steady else None,
+        facts={
+            oid: Fact(Health(f[0]), instant(f[1]), instant(f[2]), _instant(f[3])) for oid, f in data["facts"].items()
+        },
+        verification=Verification(
+            verification["commit"],
+            instant(verification["until"]),
+            verification["state"],
+            _instant(verification["degraded_since"]),
+            verification["acted"],
+        )
+        if verification
+        else None,
+        holds=tuple(
+            Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]))
+            for h in data["holds"]
+        ),
+        frozen=_freeze(data.get("frozen")),
+        reverted_at=_instant(data["reverted_at"]),
+    )
+
+
+def _freeze_to_json(frozen: Freeze | None) -> dict[str, Any] | None:
+    if frozen is None:
+        return None
+    said = {"reason": frozen.reason, "by": frozen.by, "at": iso(frozen.at)}
+    return {**said, "until": _iso(frozen.until), "strict": frozen.strict}
+
+
+def _freeze(data: Mapping[str, Any] | None) -> Freeze | None:
+    if data is None:
+        return None
+    return Freeze(data["reason"], data["by"], instant(data["at"]), _instant(data["until"]), data["strict"])
+
+
+def _observed(data: Mapping[str, Any]) -> Observed:
+    return Observed(
+        revision=data["revision"],
+        health=Health(data["health"]),
+        reasons=tuple(data["reasons"]),
+        since=instant(data["since"]),
+        at=instant(data["at"]),
+        well_since=_instant(data["well_since"]),
+    )
+
+
+def _iso(at: datetime | None) -> str | None:
+    return iso(at) if at else None
+
+
+def _instant(text: str | None) -> datetime | None:
+    return instant(text) if text else None
