@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from promotion import answers, ledger
+from promotion import answers, ledger, merging
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.events import Event
 from promotion.fold import fold
@@ -678,7 +678,7 @@ def test_s10_a_tree_that_the_table_does_not_explain_never_lands(
     stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("own/**",)))
     stage.origin.commit("env/qa", {"own/a": "qa\n"})
     ready(stage)
-    real = answers.merged
+    real = merging.merged
 
     def wrong(site: Site, view: Any, commit: str) -> Any:
         made: Any
@@ -688,7 +688,7 @@ def test_s10_a_tree_that_the_table_does_not_explain_never_lands(
         tree = objects.commit(commit).tree if plant == "source" else objects.write_tree(made.tree, changes[plant])
         return replace(made, tree=tree, digest=tree)
 
-    monkeypatch.setattr(answers, "merged", wrong)
+    monkeypatch.setattr(merging, "merged", wrong)
     tip, records = stage.tip("qa"), stage.origin.refs()[stage.application.ledger]
     with pytest.raises(AssertionError, match="entry table"):
         act(stage)

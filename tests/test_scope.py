@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from promotion import answers, observe, report, scope
+from promotion import answers, merging, observe, report, scope
 from promotion.model import Health, Spec
 from promotion.observe import Site
 from promotion.reconcile import hold, promote
@@ -312,7 +312,7 @@ def test_s10_a_path_outside_the_scope_never_lands(share: Share, monkeypatch: pyt
     shared = share()
     shared.settle()
     shared.commit("dev", {"shop/web": "2\n"})
-    right = answers.merged
+    right = merging.merged
 
     def wrong(site: Site, view: View, commit: str) -> Merged:
         found = right(site, view, commit)
@@ -321,7 +321,7 @@ def test_s10_a_path_outside_the_scope_never_lands(share: Share, monkeypatch: pyt
         entry = objects.look(objects.commit(commit).tree, b"shop/web")
         return replace(found, tree=objects.write_tree(found.tree, {smuggled.encode(): entry}))
 
-    monkeypatch.setattr(answers, "merged", wrong)
+    monkeypatch.setattr(merging, "merged", wrong)
     before = shared.origin.tip("env/qa")
     shared["shop"].sync("dev")
     with pytest.raises(AssertionError, match="entry table"):
