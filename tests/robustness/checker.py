@@ -21,6 +21,7 @@ HEADS = "refs/heads/"
 LEDGERS = "refs/heads/promotion/"
 HOOK = """\
 #!/bin/sh
+ulimit -S -f unlimited  # a test that limits files does not mean this diary
 all=
 while read -r old new ref; do all="$all $old $new $ref"; done
 printf '%s %s%s\\n' "$1" "$PPID" "$all" >> '{log}'
