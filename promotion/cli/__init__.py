@@ -1,7 +1,7 @@
 """The command line: verbs, global options, and the one place where errors become exit statuses. Only here things are printed.
 
 Exit status: 0 done or nothing to do, 1 a bug, 2 usage or configuration, 3 waiting, 4 refused, 5 conflict, 6 verification failed,
-75 temporary. The verbs themselves are in `look`, `past`, `act`, `people`, `setup` and `waiting`.
+75 temporary. The verbs themselves are in `look`, `past`, `act`, `people`, `proposals`, `setup` and `waiting`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, look, past, people, setup, waiting
+from promotion.cli import act, look, past, people, proposals, setup, waiting
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
@@ -79,6 +79,7 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("history", past.history, "Look", "promotion history prod --since 2d --event promoted,failed"),
     ("where", past.where, "Look", "promotion where 4f2a91c"),
     ("wait", waiting.wait, "Look", "promotion wait prod --commit 4f2a91c --for 30m"),
+    ("drift", proposals.drift, "Look", "promotion drift 'prod-*' --diff"),
     ("audit", past.audit, "Look", "promotion -a shop audit"),
     ("promote", act.promote, "Act", "promotion promote prod --wait 15m"),
     ("run", act.run, "Act", "promotion run --every 30s --sync"),

@@ -18,6 +18,7 @@ from promotion.cli.context import Call, One, Some, call_of, commit_of, each, pla
 from promotion.cli.output import addressed, answer, complain, is_terminal, printed, shown
 from promotion.cli.rounds import worst
 from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.merge import Difference
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
 from promotion.reconcile import judged
@@ -158,13 +159,17 @@ def _difference(site: Site, made: Plan) -> list[str]:
     if made.merged is None or made.merged.tree is None:
         return []
     objects = site.repository.objects
-    changed = objects.diff(objects.commit(made.view.tip).tree, made.merged.tree)
+    return differing(site, objects.diff(objects.commit(made.view.tip).tree, made.merged.tree))
+
+
+def differing(site: Site, changed: Difference, sides: tuple[str, str] = ("a", "b")) -> list[str]:
+    """What differs between two trees, as a unified diff."""
     wanted = [e.oid for pair in changed.values() for e in pair if e is not None and e.mode != 0o160000]
-    site.repository.prefetch([oid for oid in dict.fromkeys(wanted) if not objects.has(oid)])
+    site.repository.prefetch([oid for oid in dict.fromkeys(wanted) if not site.repository.objects.has(oid)])
     lines: list[str] = []
     for path in sorted(changed):
         old, new = (_content(site, entry) for entry in changed[path])
-        lines += render.difference(model.shown(path), old, new)
+        lines += render.difference(model.shown(path), old, new, sides)
         if len(lines) > DIFF_LINES:
             return [*lines[:DIFF_LINES], f"... {len(changed)} files in all; the rest is not shown"]
     return lines

@@ -112,7 +112,7 @@ def _hints(e: Data, now: datetime) -> Iterator[str]:
     if e["drift"]:
         more = e["drift"] - NAMED
         names = ", ".join(e["drift_paths"][:NAMED]) + (f" and {more} more" if more > 0 else "")
-        yield f"differs from {e['from']} in {names}"
+        yield f"differs from {e['from']} in {names}     promotion drift {e['environment']}"
     if e["unread"]:
         yield e["unread"].removeprefix(f"{e['environment']} ")
     if e["hint"]:

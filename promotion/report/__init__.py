@@ -5,6 +5,7 @@ Times are ISO texts in UTC, ids are full, paths are text; making them short or r
 
 from promotion.report.audit import audit
 from promotion.report.awaited import Awaited, awaited
+from promotion.report.drift import drift
 from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
 from promotion.report.past import history
@@ -18,6 +19,7 @@ __all__ = [
     "audit",
     "awaited",
     "concerns",
+    "drift",
     "event",
     "history",
     "origin",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from promotion import answers, gates, merge, observe
+from promotion.drifting import drifted
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
@@ -71,7 +72,7 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
     state = world.state.of(environment.name)
     tip = observe.head(site, world, environment) if world.snapshot[environment.ref] else None
     release = state.release
-    drift = drifted(site, environment, state, tip) if tip else []
+    drift = list(drifted(site, environment, state, tip)) if tip else []
     watched = state.verification
     if environment.name in world.missing:
         plan = ConfigError(world.missing[environment.name])
@@ -138,16 +139,6 @@ def _since(site: Site, state: EnvironmentState, tip: str) -> str:
         return iso(state.since)
     fact = state.facts.get(tip)
     return iso(fact.first if fact else site.repository.objects.commit(tip).at)
-
-
-def drifted(site: Site, environment: Environment, state: EnvironmentState, tip: str) -> list[bytes]:
-    """The unprotected paths at which the branch's tip differs from what its release stands for, sorted."""
-    if environment.source is None or state.release is None or not site.repository.find(state.release.source):
-        return []
-    objects, kept = site.repository.objects, merge.protected(environment.protect)
-    base = objects.commit(state.release.source).tree
-    changes = objects.diff(base, objects.commit(tip).tree, site.application.roots)
-    return sorted(path for path in changes if not kept(path))
 
 
 def _next(plan: Plan | PromotionError | None) -> dict[str, Any]:
