@@ -16,6 +16,7 @@ from promotion import config, observe
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Application, Environment, Pipeline, duration
 from promotion.observe import Site
+from promotion.repository.signing import TO_SIGN
 from promotion.sites import open_sites
 from promotion.spelling import nearest
 
@@ -69,11 +70,17 @@ def check_names(applications: Iterable[Application], patterns: Sequence[str]) ->
 
 
 @contextmanager
-def sites_of(call: Call, patterns: Sequence[str] = ()) -> Iterator[list[tuple[Site, list[Environment]]]]:
-    """The chosen applications that have any of the named environments, opened, each with those. Raises ConfigError."""
+def sites_of(
+    call: Call, patterns: Sequence[str] = (), *, sign: bool = False
+) -> Iterator[list[tuple[Site, list[Environment]]]]:
+    """The chosen applications that have any of the named environments, opened, each with those.
+
+    Raises ConfigError, with `sign` also where there is no key to sign with.
+    """
     pipeline = pipeline_of(call)
     check_names(pipeline.applications, patterns)
     with open_sites(pipeline, call.environ, lambda a: bool(matching(a, patterns))) as sites:
+        _can_sign(sites if sign else ())
         yield [(site, matching(site.application, patterns)) for site in sites]
 
 
@@ -112,12 +119,22 @@ def named(pipeline: Pipeline, name: str) -> tuple[Application, Environment]:
 
 
 @contextmanager
-def place_of(call: Call, name: str) -> Iterator[tuple[Site, Environment]]:
-    """The one environment of the one application that is meant, opened. Raises ConfigError when there are several."""
+def place_of(call: Call, name: str, *, sign: bool = False) -> Iterator[tuple[Site, Environment]]:
+    """The one environment of the one application that is meant, opened.
+
+    Raises ConfigError when there are several, with `sign` also where there is no key to sign with.
+    """
     pipeline = pipeline_of(call)
     application, environment = named(pipeline, name)
     with open_sites(pipeline, call.environ, lambda a: a.name == application.name) as (site,):
+        _can_sign([site] if sign else ())
         yield site, environment
+
+
+def _can_sign(sites: Iterable[Site]) -> None:
+    for site in sites:
+        if site.repository.signatures.key is None:
+            raise ConfigError("there is no key to sign with", where="--sign", hint=TO_SIGN)
 
 
 def commit_of(site: Site, prefix: str) -> str:

@@ -21,22 +21,23 @@ from promotion.sites import utc_now
 
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)]
 Commit = Annotated[str, typer.Argument(metavar="COMMIT", help="A commit, or a unique prefix.", show_default=False)]
+Sign = Annotated[bool, typer.Option("--sign", help="Sign the record with Git's signing key, or not record it at all.")]
 
 
-def hold(context: typer.Context, environment: One, commit: Commit, reason: Reason) -> int:
+def hold(context: typer.Context, environment: One, commit: Commit, reason: Reason, sign: Sign = False) -> int:
     """Refuses a change for an environment until it is fixed or the hold is lifted."""
     call = call_of(context)
-    with place_of(call, environment) as (site, target):
+    with place_of(call, environment, sign=sign) as (site, target):
         event = reconcile.hold(site, target, commit_of(site, commit), _said(reason))
     held = short(event.data["commit"])
     said = f"{event.application}: {target.name} holds {held} ({render.files(event.data['entries'])}): {reason}"
     return _recorded(call, event, said, f"promotion lift {target.name} {held}")
 
 
-def lift(context: typer.Context, environment: One, commit: Commit) -> int:
+def lift(context: typer.Context, environment: One, commit: Commit, sign: Sign = False) -> int:
     """Ends a hold."""
     call = call_of(context)
-    with place_of(call, environment) as (site, target):
+    with place_of(call, environment, sign=sign) as (site, target):
         if not re.fullmatch(r"[0-9a-f]{4,40}", commit.lower()):
             raise ConfigError(f"{commit!r} is no commit: give 4 to 40 hex digits")
         event = reconcile.lift(site, target, commit.lower())
@@ -54,20 +55,21 @@ def freeze(
         typer.Option("--until", metavar="TIME", help="It ends by itself: 2026-11-24T18:00Z, or 2h from now."),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Rollbacks too.")] = False,
+    sign: Sign = False,
 ) -> int:
     """Lets nothing into these environments, or into any without some, until they are thawed."""
     call, why, now = call_of(context), _said(reason), utc_now()
     ends = end(until, "--until", now) if until is not None else None
-    with sites_of(call, environments or []) as found:
+    with sites_of(call, environments or [], sign=sign) as found:
         said = each(found, lambda site, e: reconcile.freeze(site, e if environments else [], why, ends, strict=strict))
     last = f" until {render.clock(iso(ends), now)}" if ends else ""
     return _all_recorded(call, *said, f"frozen{last}: {why}", "thaw")
 
 
-def thaw(context: typer.Context, environments: Some = None) -> int:
+def thaw(context: typer.Context, environments: Some = None, sign: Sign = False) -> int:
     """Ends the freeze of these environments; without some, that of everything."""
     call = call_of(context)
-    with sites_of(call, environments or []) as found:
+    with sites_of(call, environments or [], sign=sign) as found:
         said = each(found, lambda site, chosen: reconcile.thaw(site, chosen if environments else []))
     return _all_recorded(call, *said, "thawed", "freeze --reason R")
 
@@ -90,10 +92,11 @@ def adopt(
     context: typer.Context,
     environment: One,
     source: Annotated[str | None, typer.Option("--source", metavar="COMMIT", help="What it stands for.")] = None,
+    sign: Sign = False,
 ) -> int:
     """Records a branch as it is as a release that stands for a commit of its source. Nothing is deployed by it."""
     call = call_of(context)
-    with place_of(call, environment) as (site, target):
+    with place_of(call, environment, sign=sign) as (site, target):
         before = observe.survey(site).state.of(target.name).release
         event = reconcile.adopt(site, target, site.repository.resolve(source.lower()) if source else None)
         rows = report.status(site, observe.survey(site), {})["environments"]
@@ -118,11 +121,11 @@ def _said(reason: str) -> str:
     return reason.strip()
 
 
-def configure(context: typer.Context, reason: Reason) -> int:
+def configure(context: typer.Context, reason: Reason, sign: Sign = False) -> int:
     """Makes this file the configuration in force, and shows what differs from the one before."""
     call = call_of(context)
     applications: list[dict[str, Any]] = []
-    with sites_of(call) as found:
+    with sites_of(call, sign=sign) as found:
         for site, _ in found:
             differences = reconcile.configure(site, _said(reason))
             applications.append({"application": site.application.name, "differences": differences})

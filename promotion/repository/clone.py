@@ -19,6 +19,7 @@ from promotion.repository.formats import SUBMODULE, TREE
 from promotion.repository.history import History
 from promotion.repository.objects import EMPTY_TREE, Objects
 from promotion.repository.process import Answer, Git
+from promotion.repository.signing import Signatures
 from promotion.repository.store import Store
 from promotion.repository.words import failure, gist
 
@@ -72,6 +73,7 @@ class Repository:
         self.path = folder / f"{sha256(url.encode()).hexdigest()[:20]}.git"
         self.objects = Objects(Store(git, self.path), self._lacks)
         self.history = History(git, self.path, self.objects, self._lacks)
+        self.signatures = Signatures(git, self.path, self.objects)
         self._complete: dict[str, str] | None = None
         """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
         self.memo: dict[tuple[object, ...], object] = {}
@@ -309,8 +311,8 @@ class Repository:
         return self._git.run(self.path, "cat-file", "-t", oid).output.decode("ascii").strip()
 
     def commit_tree(self, tree: str, parents: Sequence[str], message: str, at: datetime) -> str:
-        """Writes a commit by Git's author and committer; returns its id."""
-        return self.objects.write_commit(tree, parents, message, self._git.people, at)
+        """Writes a commit by Git's author and committer, signed where a key is configured; returns its id."""
+        return self.signatures.commit(tree, parents, message, at)
 
     def _lacks(self, what: str) -> TemporaryError:
         self._remove()  # it is only a cache: the next refresh makes it again

@@ -53,14 +53,16 @@ def format_commit(
 ) -> bytes:
     stamp = f"{int(at.timestamp())} +0000"
     lines = [f"tree {tree}", *(f"parent {p}" for p in parents)]
-    lines += [f"author {_signature(author)} {stamp}", f"committer {_signature(committer)} {stamp}"]
+    for role, person in (("author", author), ("committer", committer)):
+        name, email = signature(person)
+        lines.append(f"{role} {name} <{email}> {stamp}")
     return ("\n".join(lines) + "\n\n" + message.rstrip("\n") + "\n").encode("utf-8", "replace")
 
 
-def _signature(person: Person) -> str:
+def signature(person: Person) -> tuple[str, str]:
     """Name and address as git accepts them: none of the characters that would forge another header."""
     name, email = (re.sub(r"[\x00-\x1f<>]", "", text).strip() for text in (person.name, person.email))
-    return f"{name or 'unknown'} <{email}>"
+    return name or "unknown", email
 
 
 def parse_tree(data: bytes) -> dict[bytes, Entry]:

@@ -159,12 +159,16 @@ class Objects:
                 entries[name] = Entry(TREE, oid)
         return self._store.write("tree", format_tree(entries)) if entries else EMPTY_TREE
 
+    def write_empty_tree(self) -> None:
+        """It is known everywhere, and yet a commit of it needs one that is there."""
+        self._store.write("tree", b"")
+
     def write_commit(
         self, tree: str, parents: Sequence[str], message: str, people: tuple[Person, Person], at: datetime
     ) -> str:
         """A commit by (author, committer)."""
         if tree == EMPTY_TREE:
-            self._store.write("tree", b"")
+            self.write_empty_tree()
         return self._store.write("commit", format_commit(tree, parents, *people, at, message))
 
     def _read(self, oid: str, kind: str, parse: Callable[[bytes], T]) -> T:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Credential, Person
@@ -42,6 +43,10 @@ PASSED = re.compile(
 )
 KEPT_CONFIG = re.compile(r"(user|credential|http|gpg|safe)\..*|core\.sshcommand", re.IGNORECASE)
 """Who acts, credentials, signing, and whose repositories may be read; nothing else of a user's own configuration."""
+
+SIGNING_KEY = "PROMOTION_SIGNING_KEY"
+"""The variable that names a key file, or holds the public key of one that ssh-agent has."""
+PUBLIC_KEY = re.compile(r"key::|(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ ")
 
 FIXED = (
     ("core.hooksPath", os.devnull),
@@ -89,6 +94,20 @@ class Git:
                 kept[key] = (*kept.get(key, ()), value)
         return kept
 
+    @cached_property
+    def signing_key(self) -> str | None:
+        """The SSH key that commits are signed with, as git takes it: PROMOTION_SIGNING_KEY, else git's own configuration.
+
+        None: they are not signed. An empty variable says so, whatever git's configuration has.
+        """
+        chosen = self._variables.get(SIGNING_KEY)
+        if chosen is None:
+            key = self.kept.get("user.signingkey", ("",))[-1]
+            return key if key and self.kept.get("gpg.format", ("",))[-1] == "ssh" else None
+        if not chosen or PUBLIC_KEY.match(chosen):
+            return chosen or None
+        return str(Path(chosen).expanduser().absolute())
+
     @property
     def environment(self) -> Mapping[str, str]:
         """The environment of every git process that works on a repository."""
@@ -127,13 +146,16 @@ class Git:
         seconds: float = LOCAL_SECONDS,
         config: Sequence[tuple[str, str]] = (),
         login: Login | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Answer:
         """Runs one git command on a bare repository, as `login` if it is one that talks to a remote with a token.
 
-        Raises TemporaryError when its deadline passes.
+        `variables` are for a command that talks to none. Raises TemporaryError when its deadline passes.
         """
         if login is None:
-            return self._start([*self.options(repository, config), *args], self.environment, stdin, seconds)
+            return self._start(
+                [*self.options(repository, config), *args], {**self.environment, **variables}, stdin, seconds
+            )
         environ = credentials.environment(self.environment, self.kept)
         with login.pipe() as pipe:
             options = self.options(repository, [*config, *login.settings(pipe)])
