@@ -5,12 +5,13 @@ Reads only; the objects of a merge are written into the clone, where they mean n
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from promotion import gates, lineage, merge, merging, observe, scope
+from promotion import asking, gates, lineage, merge, merging, observe, scope
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
@@ -18,7 +19,7 @@ from promotion.gates.requires import requirement
 from promotion.model import Environment, Verdict, short
 from promotion.observe import Site, World
 from promotion.plan import decide
-from promotion.view import DEPTH, Gates, Merge, Plan, Question, View
+from promotion.view import DEPTH, Approval, Gates, Merge, Overriding, Plan, Question, Required, Standing, View
 
 PROBING = 30.0
 """Seconds that the probes of one decision may take together: candidates can be many, and others wait for this round."""
@@ -34,12 +35,14 @@ def plan(
     chosen: str | None = None,
     by_hand: bool = False,
     allow_empty: bool = False,
+    overriding: Overriding | None = None,
 ) -> Plan:
     """Decides for one environment, asking the gates and merging as the decision wants it.
 
     Raises RefusedError or ConfigError where the branch or the ledger is not fit to be decided on.
     """
     view = look(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
+    view = replace(view, overriding=overriding)
     answers: dict[Question, Any] = {}
     deadline = time.monotonic() + PROBING
     while not isinstance(step := decide(view, answers), Plan):
@@ -48,9 +51,20 @@ def plan(
                 answers[step] = _gates(site, view, step, deadline)
             case Merge():
                 answers[step] = merging.merged(site, view, step.commit)
-            case _:
+            case Required():
                 answers[step] = _required(site, world, view, step.commit)
+            case _:
+                answers[step] = standing(site, world, view, step)
     return step
+
+
+def standing(site: Site, world: World, view: View, question: Approval) -> Standing:
+    """How it stands with people's approval of one plan, here and where its environment takes decisions from."""
+    others = []
+    for environment in site.application.decided_with(view.environment):
+        with contextlib.suppress(PromotionError):  # where that cannot be decided on, nothing there counts
+            others.append(look(site, world, environment))
+    return asking.standing(site, world, view, question, others)
 
 
 def look(
@@ -99,6 +113,8 @@ def look(
         allow_empty=allow_empty,
         frozen=world.state.frozen,
         strayed=not chain.commits and not chain.reached and _strayed(site, source_tip, base),
+        spoken=asking.spoken(app, world.state, environment),
+        rejections=asking.rejections(app, world.state, environment),
     )
 
 
@@ -192,12 +208,13 @@ def _gates(site: Site, view: View, question: Gates, deadline: float) -> tuple[Ve
     verdicts = {
         n: gates.PURE[g.type](g.settings, asked) for n, g in enumerate(environment.gates) if g.type in gates.PURE
     }
-    ready = question.probe and all(v.verdict == "pass" for v in verdicts.values())
+    over = view.overriding.gates if view.overriding else ()
+    ready = question.probe and all(v.verdict == "pass" or v.unasked or v.gate in over for v in verdicts.values())
     for number, gate in enumerate(environment.gates):
         if gate.type in gates.PURE:
             continue
         if not ready:
-            verdicts[number] = Verdict(gate.type, "wait", "asked when everything else passes")
+            verdicts[number] = Verdict(gate.type, "wait", "asked when everything else passes", unasked=True)
         elif time.monotonic() > deadline:
             verdicts[number] = Verdict(gate.type, "wait", f"not asked: newer candidates took {PROBING:.0f} s")
         else:

@@ -29,6 +29,10 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "lifted": ("commit",),
     "frozen": ("reason", "until", "strict"),  # of one environment, or of everything
     "thawed": (),
+    "approved": ("plan_id", "source", "reason", "how"),  # with a code also `step`
+    "rejected": ("plan_id", "source", "entries", "reason", "how"),
+    "withdrawn": ("plan_id", "source", "how"),
+    "overridden": ("plan_id", "gates", "reason"),
     "reverted": ("revision", "paths", "reverted_at"),
 }
 """Kind -> the keys it must have beside the common ones."""
@@ -73,7 +77,8 @@ class Event:
         what = {
             "observed": f"{self.data.get('health', 'as before')} {short(self.data.get('revision'))}".strip(" -"),
             "promoted": f"{short(self.data.get('source'))} as {short(self.data.get('commit'))}",
-            "absorbed": short(self.data.get("source")),
+            **dict.fromkeys(("absorbed", "approved", "rejected", "withdrawn"), short(self.data.get("source"))),
+            "overridden": ", ".join(map(str, self.data.get("gates", ()))),
             "reverted": short(self.data["found"])
             if "found" in self.data
             else f"{len(self.data.get('paths', ()))} files",

@@ -9,8 +9,9 @@ from typing import cast
 
 from promotion.errors import RefusedError
 from promotion.events import Event
-from promotion.model import Health, VerificationWord, duration, instant
+from promotion.model import AnswerWord, Health, HowWord, VerificationWord, duration, instant, person
 from promotion.state import (
+    Answer,
     EnvironmentState,
     Fact,
     Freeze,
@@ -25,6 +26,12 @@ from promotion.stored import entries_from_json
 
 FACTS = 200
 """How many commits of one environment the state remembers at most."""
+ANSWERS = 100
+"""How many answers of people."""
+GRANTED = 50
+"""For how many sources it is remembered who approved them."""
+CODES = 200
+"""Of how many people the last code is remembered."""
 
 
 def fold(state: State, event: Event) -> State:
@@ -39,9 +46,18 @@ def fold(state: State, event: Event) -> State:
         return replace(state, frozen=_freeze(event))
     if event.environment is None or event.event not in _FOLDS:
         raise RefusedError(f"a ledger record {event.event!r} is not known to this version")
+    if "step" in event.data:
+        state = replace(state, codes=_used(state.codes, event))
     before = state.of(event.environment)
     state = state.with_environment(event.environment, _FOLDS[event.event](before, event, _heartbeat(state)))
     return _forget(state, event.environment)
+
+
+def _used(codes: Mapping[str, int], event: Event) -> Mapping[str, int]:
+    """The steps that were used, with one more: those of the people who used theirs last."""
+    who, step = person(event.by), int(event.data["step"])
+    used = {**codes, who: max(step, codes.get(who, step))}
+    return dict(sorted(used.items(), key=lambda each: (each[1], each[0]))[-CODES:])
 
 
 def _heartbeat(state: State) -> timedelta:
@@ -51,7 +67,7 @@ def _heartbeat(state: State) -> timedelta:
 def _adopted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     previous = e.release.commit if e.release else None
     release = Release(event.data["commit"], event.data["source"], previous)
-    return replace(e, release=release, since=event.at, epoch=event.id, verification=None)
+    return replace(e, release=release, since=event.at, epoch=event.id, verification=None, answers=(), granted={})
 
 
 def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> EnvironmentState:
@@ -106,7 +122,15 @@ def _promoted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
         since=event.at,
         epoch=event.id,
         verification=Verification(event.data["commit"], instant(event.data["until"])),
+        answers=(),
+        granted=_granted(e, event),
     )
+
+
+def _granted(e: EnvironmentState, event: Event) -> Mapping[str, tuple[Answer, ...]]:
+    said = tuple(a for a in e.answers if a.plan_id == event.data["plan_id"] and a.word == "approved")
+    others = {oid: known for oid, known in e.granted.items() if oid != event.data["source"]}
+    return dict([*others.items(), *([(event.data["source"], said)] if said else [])][-GRANTED:])
 
 
 def _absorbed(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
@@ -126,11 +150,30 @@ def _held(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     hold = Hold(d["commit"], entries_from_json(d["entries"]), d["reason"], event.by, event.at)
     v = e.verification
     acted = replace(v, acted=True) if v is not None and v.commit == hold.commit else v
-    return replace(e, holds=(*(h for h in e.holds if h.commit != hold.commit), hold), verification=acted)
+    kept = (h for h in e.holds if h.plan_id or h.commit != hold.commit)
+    return replace(e, holds=(*kept, hold), verification=acted)
 
 
 def _lifted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     return replace(e, holds=tuple(h for h in e.holds if h.commit != event.data["commit"]))
+
+
+def _answered(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    """What a person says of a plan stands in the place of all that this person said of it before."""
+    d, who = event.data, person(event.by)
+    answers = tuple(a for a in e.answers if (a.plan_id, a.by) != (d["plan_id"], who))
+    holds = tuple(h for h in e.holds if (h.plan_id, person(h.by)) != (d["plan_id"], who))
+    if event.event != "withdrawn":
+        word = cast(AnswerWord, event.event)
+        answers = (*answers, Answer(d["plan_id"], d["source"], who, word, event.at, cast(HowWord, d["how"])))
+    if event.event == "rejected":
+        entries = entries_from_json(d["entries"])
+        holds = (*holds, Hold(d["source"], entries, d["reason"], event.by, event.at, d["plan_id"]))
+    return replace(e, answers=answers[-ANSWERS:], holds=holds)
+
+
+def _overridden(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:  # noqa: ARG001
+    return e  # said loudly; what it let through is in the record that follows
 
 
 def _frozen(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
@@ -162,6 +205,8 @@ _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentS
     "frozen": _frozen,
     "thawed": _frozen,
     "reverted": _reverted,
+    **dict.fromkeys(("approved", "rejected", "withdrawn"), _answered),
+    "overridden": _overridden,
 }
 
 

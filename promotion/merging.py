@@ -78,14 +78,12 @@ def change_of(site: Site, environment: Environment, commit: str) -> dict[bytes, 
 def _held(site: Site, view: View, commit: str, tree: str, target: str, source: str) -> Verdict | None:
     """The hold that this content runs into, of the target or of the source, unless a commit says that it is fixed."""
     objects = site.repository.objects
-    for hold in view.state.holds:
+    for hold in (*view.state.holds, *view.rejections):
         brought = merge.held(hold.entries, lambda p: objects.look(tree, p), lambda p: objects.look(target, p))
         if brought and not _fixed(site, view, commit, hold):
-            return Verdict(
-                "hold",
-                "block",
-                f"brings back {short(hold.commit)}, held for {view.environment.name}: {hold.reason}",
-            )
+            what = f"rejected by {hold.by}" if hold.plan_id else f"held for {view.environment.name}"
+            does = "has" if hold.plan_id else "brings back"
+            return Verdict("hold", "block", f"{does} {short(hold.commit)}, {what}: {hold.reason}")
     for hold in view.source_state.holds:
         if merge.contains(hold.entries, lambda p: objects.look(source, p)) and not _fixed(site, view, commit, hold):
             return Verdict(

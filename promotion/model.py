@@ -16,6 +16,8 @@ from typing import Any, Literal
 VerdictWord = Literal["pass", "wait", "block"]
 PlanWord = Literal["pass", "wait", "block", "conflict", "nothing"]
 OutcomeWord = Literal["promoted", "rolled-back", "absorbed", "nothing", "waiting", "refused", "conflict", "contended"]
+AnswerWord = Literal["approved", "rejected"]
+HowWord = Literal["claimed", "code", "signed"]
 VerificationWord = Literal["pending", "verified", "failed", "timed-out"]
 
 
@@ -71,6 +73,22 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """Where the seed of a person's one-time codes is found, never the seed itself: in a variable, or in a file."""
+
+    code_env: str = ""
+    code_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Who may promote past a gate that does not pass (emails in lower case), and past which."""
+
+    by: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """One stage of one application, with every placeholder filled in."""
 
@@ -103,6 +121,11 @@ class Environment:
     def ref(self) -> str:
         return f"refs/heads/{self.branch}"
 
+    @property
+    def approval(self) -> Mapping[str, Any] | None:
+        """The settings of the gate that asks people; None when nobody is asked."""
+        return next((gate.settings for gate in self.gates if gate.type == "approval"), None)
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -123,6 +146,10 @@ class Application:
     paths: tuple[str, ...] = ()
     """The scope: files and directories, the latter without a `/` at their end; empty means the whole repository."""
 
+    overrides: Overrides = field(default_factory=Overrides)
+    approvers: Mapping[str, Seed] = field(default_factory=dict)
+    """By email, in lower case: whose one-time codes can be told from others."""
+
     @property
     def roots(self) -> tuple[bytes, ...]:
         """The scope as Git's paths."""
@@ -134,6 +161,15 @@ class Application:
 
     def environment(self, name: str) -> Environment:
         return next(e for e in self.environments if e.name == name)
+
+    def decided_with(self, environment: Environment) -> tuple[Environment, ...]:
+        """The environments whose decision about a commit counts for this one too (`same_as`), the nearest first."""
+        found: list[Environment] = []
+        rules = environment.approval
+        while rules is not None and "same_as" in rules:
+            found.append(self.environment(rules["same_as"]))
+            rules = found[-1].approval
+        return tuple(found)
 
     def targets_of(self, name: str) -> tuple[Environment, ...]:
         return tuple(e for e in self.environments if e.source == name)
@@ -248,6 +284,8 @@ class Verdict:
     verdict: VerdictWord
     reason: str
     until: datetime | None = None
+    unasked: bool = False
+    """Nobody was asked: something else keeps the candidate, or people come last."""
 
 
 # --- small words for people ----------------------------------------------------------------------------------------
@@ -271,6 +309,11 @@ def span(delta: timedelta) -> str:
             parts.append(f"{left // size}{unit}")
             left %= size
     return "".join(parts) or "0s"
+
+
+def person(email: str) -> str:
+    """An email as people are told apart by it, however it is written."""
+    return email.strip().casefold()
 
 
 def short(oid: str | None) -> str:

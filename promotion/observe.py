@@ -45,6 +45,8 @@ class Site:
     """Recent answers of probes: (environment, commit, number of the gate)."""
     late: dict[str, Late] = field(default_factory=dict)
     """By environment: what the sync loops of this process could not deploy."""
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The variables in which secrets may be found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,21 @@ from typing import Any
 
 from promotion.calendar import told
 from promotion.model import Health, Verdict, short, shown, span
-from promotion.state import EnvironmentState, Fact, Freeze
-from promotion.view import Answers, Gates, Merge, Merged, PassedOver, Plan, Question, Required, View
+from promotion.state import EnvironmentState, Fact, Freeze, Hold
+from promotion.view import (
+    Answers,
+    Approval,
+    Gates,
+    Merge,
+    Merged,
+    Overriding,
+    PassedOver,
+    Plan,
+    Question,
+    Required,
+    Standing,
+    View,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +36,19 @@ class _Judged:
     commit: str
     verdicts: tuple[Verdict, ...]
     merged: Merged | None
+    asked: Standing | None = None
+    open: bool = False
+    """It waits for nothing but time and people."""
+    overridden: tuple[str, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """What keeps it, in one line."""
+        return "; ".join(self.said(v) for v in self.verdicts if v.verdict != "pass")
+
+    def said(self, verdict: Verdict) -> str:
+        asked = self.asked if verdict.gate == "approval" else None
+        return f"approval {asked.brief}" if asked else f"{verdict.gate}: {verdict.reason}"
 
     @property
     def word(self) -> str:
@@ -42,22 +68,19 @@ def decide(view: View, answers: Answers) -> Plan | Question:
         return Plan(view, "nothing", _nothing(view))
     passed_over: list[PassedOver] = []
     waiting: list[_Judged] = []
-    first = True
     for commit in candidates:
         source = qualified(view, commit)
         if source.verdict != "pass":
             passed_over.append(PassedOver(commit, source.reason, source.verdict))
             continue
-        judged = _judge(view, commit, source, first, answers)
+        judged = _judge(view, commit, source, waiting, answers)
         if not isinstance(judged, _Judged):
             return judged
-        first = False
         if judged.word == "pass":
             return _plan(view, judged, passed_over)
-        reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict != "pass")
-        passed_over.append(PassedOver(commit, reason, judged.word))
+        passed_over.append(PassedOver(commit, judged.why, judged.word))
         waiting.append(judged)
-    told = next((j for j in waiting if j.word == "wait"), waiting[0] if waiting else None)
+    told = _told(waiting)
     commit = told.commit if told else candidates[0]
     merged = answers.get(Merge(commit))
     if merged is None:
@@ -67,6 +90,14 @@ def decide(view: View, answers: Answers) -> Plan | Question:
     elif told.merged is None:
         told = replace(told, merged=merged)
     return _plan(view, told, [p for p in passed_over if p.commit != commit])
+
+
+def _told(waiting: Sequence[_Judged]) -> _Judged | None:
+    """Which of those that wait is the plan: what somebody approved already, else what people are asked about, else the newest."""
+    still = [j for j in waiting if j.word == "wait"]
+    begun = (j for j in still if j.open and j.asked and j.asked.approved)
+    asked = (j for j in still if j.open and j.asked)
+    return next(begun, None) or next(asked, None) or next(iter(still or waiting), None)
 
 
 def qualified(view: View, commit: str) -> Verdict:
@@ -96,29 +127,83 @@ def _hold_reason(state: EnvironmentState, commit: str) -> str:
     return next(h.reason for h in state.holds if h.commit == commit)
 
 
-def _judge(view: View, commit: str, source: Verdict, first: bool, answers: Answers) -> _Judged | Question:
+def _judge(view: View, commit: str, source: Verdict, newer: Sequence[_Judged], answers: Answers) -> _Judged | Question:
     """All verdicts about one qualified candidate; merges only where the answer can matter, since there may be many."""
     merged: Merged | None = answers.get(Merge(commit))
-    if merged is None and first:
+    if merged is None and not newer:
         return Merge(commit)
     required: tuple[Verdict, ...] | None = answers.get(Required(commit)) if view.environment.requires else ()
     if required is None:
         return Required(commit)
-    sources = (source, *required)
     if merged is not None and merged.absorbed:
-        return _Judged(commit, sources, merged)
+        return _Judged(commit, (source, *required), merged)
     always = (*required, *_always(view, commit))
     asked = Gates(commit, probe=all(v.verdict == "pass" for v in always))
     gates = answers.get(asked)
     if gates is None:
         return asked
-    verdicts = (source, *always, *gates)
-    judged = _Judged(commit, verdicts, merged)
-    holds = view.state.holds or view.source_state.holds
-    if merged is None and (holds or judged.word == "pass"):
+    judged = _let(view, _Judged(commit, (source, *always, *gates), merged))
+    wanted = view.environment.approval is not None and _is_wanted(view, judged, newer)
+    if merged is None and (view.state.holds or view.source_state.holds or wanted or judged.word == "pass"):
         return Merge(commit)
     refused = _refused(view, merged) if merged is not None else None
-    return replace(judged, verdicts=(*verdicts, refused)) if refused else judged
+    if refused:
+        return replace(judged, verdicts=(*judged.verdicts, refused))
+    return _asked(view, judged, answers) if wanted else judged
+
+
+def _is_wanted(view: View, judged: _Judged, newer: Sequence[_Judged]) -> bool:
+    """Whether people are asked about a candidate: it is meant, somebody spoke of it, or it is the newest that is ready for them."""
+    over = view.overriding is not None and "approval" in view.overriding.gates
+    spoken = judged.commit in view.spoken or judged.commit == view.chosen
+    return spoken or over or (_is_open(judged) and not any(j.open and j.asked for j in newer))
+
+
+def _is_open(judged: _Judged) -> bool:
+    """Whether it waits for nothing but time and people."""
+    return all(
+        v.verdict == "pass" or (v.verdict == "wait" and (v.until or v.unasked or v.gate == "auto"))
+        for v in judged.verdicts
+    )
+
+
+def _asked(view: View, judged: _Judged, answers: Answers) -> _Judged | Question:
+    """The same with what people say of this very plan."""
+    merged = judged.merged
+    assert merged is not None
+    if merged.tree is None:
+        conflict = Verdict("approval", "wait", f"both sides changed {_paths(merged)}: there is nothing to approve yet")
+        return replace(
+            judged, verdicts=tuple(conflict if v.unasked and v.gate == "approval" else v for v in judged.verdicts)
+        )
+    question = Approval(judged.commit, plan_id(view, judged.commit, merged))
+    standing: Standing | None = answers.get(question)
+    if standing is None:
+        return question
+    verdicts = tuple(standing.verdict if v.gate == "approval" and v.unasked else v for v in judged.verdicts)
+    return _let(view, replace(judged, verdicts=verdicts, asked=standing, open=_is_open(judged)))
+
+
+def _let(view: View, judged: _Judged) -> _Judged:
+    """The same where gates that somebody may get past let it through, and say so; what nobody was asked about waits still."""
+    over = view.overriding
+    if over is None:
+        return judged
+    bad = (v for v in judged.verdicts if v.gate in over.gates and v.verdict != "pass" and not v.unasked)
+    kept = [v for v in bad if not _is_strict(view, v)]
+    verdicts = tuple(_passed(over, v) if v in kept else v for v in judged.verdicts)
+    said = dict.fromkeys([*judged.overridden, *(v.gate for v in kept)])
+    return replace(judged, verdicts=verdicts, overridden=tuple(said))
+
+
+def _passed(over: Overriding, verdict: Verdict) -> Verdict:
+    return Verdict(verdict.gate, "pass", f"overridden by {over.by}: {over.reason} (it says: {verdict.reason})")
+
+
+def _is_strict(view: View, verdict: Verdict) -> bool:
+    """A strict freeze holds for everybody."""
+    frozen = (view.frozen, view.state.frozen)
+    return verdict.gate == "freeze" and any(f is not None and f.strict and f.holds(view.now) for f in frozen)
 
 
 def _refused(view: View, merged: Merged) -> Verdict | None:
@@ -154,9 +239,13 @@ def _always(view: View, commit: str) -> tuple[Verdict, ...]:
     for frozen in (view.frozen, state.frozen):
         if frozen is not None and frozen.holds(view.now):
             verdicts.append(_frozen(view, frozen))
-    if any(hold.commit == commit for hold in state.holds):
-        verdicts.append(Verdict("hold", "block", f"held for {target.name}: {_hold_reason(state, commit)}"))
+    verdicts += [_held(target.name, hold) for hold in (*state.holds, *view.rejections) if hold.commit == commit]
     return tuple(verdicts)
+
+
+def _held(name: str, hold: Hold) -> Verdict:
+    what = f"rejected by {hold.by}" if hold.plan_id else f"held for {name}"
+    return Verdict("hold", "block", f"{what}: {hold.reason}")
 
 
 def _frozen(view: View, frozen: Freeze) -> Verdict:
@@ -170,15 +259,14 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
     merged = judged.merged
     assert merged is not None
     word: Any = judged.word
-    reason = "; ".join(f"{v.gate}: {v.reason}" for v in judged.verdicts if v.verdict == word)
+    reason = "; ".join(judged.said(v) for v in judged.verdicts if v.verdict == word)
     if word == "pass":
         reason = "already there: nothing to deploy" if merged.absorbed else "all gates pass"
     if merged.conflicts and judged.verdicts[0].verdict == "pass" and word != "block":
-        paths = ", ".join(shown(path) for path in merged.conflicts[:5])
         return Plan(
             view,
             "conflict",
-            f"both sides changed {paths}",
+            f"both sides changed {_paths(merged)}",
             judged.commit,
             judged.verdicts,
             merged,
@@ -186,7 +274,13 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
             tuple(passed_over),
         )
     identity = plan_id(view, judged.commit, merged) if merged.tree else None
-    return Plan(view, word, reason, judged.commit, judged.verdicts, merged, identity, tuple(passed_over))
+    over = tuple(passed_over)
+    asked, overridden = judged.asked, judged.overridden
+    return Plan(view, word, reason, judged.commit, judged.verdicts, merged, identity, over, asked, overridden)
+
+
+def _paths(merged: Merged) -> str:
+    return ", ".join(shown(path) for path in merged.conflicts[:5])
 
 
 def _strayed(view: View) -> Plan:
@@ -206,7 +300,13 @@ def _nothing(view: View) -> str:
 
 def plan_id(view: View, commit: str, merged: Merged) -> str:
     """64 hex digits over everything that was decided on; the same before and after waiting or observing (section 6)."""
-    inputs = {
+    known = inputs(view, commit, merged)
+    return sha256(json.dumps(known, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def inputs(view: View, commit: str, merged: Merged) -> dict[str, Any]:
+    """What a plan is made of: when one of these changes, it is another plan (S8)."""
+    return {
         "format": 1,
         "application": view.application.name,
         "environment": view.environment.name,
@@ -215,4 +315,3 @@ def plan_id(view: View, commit: str, merged: Merged) -> str:
         "deciding": view.environment.deciding,
         "epoch": view.state.epoch,
     }
-    return sha256(json.dumps(inputs, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

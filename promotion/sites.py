@@ -41,7 +41,7 @@ def _site(
     repository: Repository,
     clock: Callable[[], datetime] = utc_now,
 ) -> Site:
-    return Site(application, repository, clock, _who(environ, git))
+    return Site(application, repository, clock, _who(environ, git), environ=environ)
 
 
 def who(environ: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from promotion.model import Entry, Health, VerificationWord
+from promotion.model import AnswerWord, Entry, Health, HowWord, VerificationWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,20 @@ class Hold:
     reason: str
     by: str
     at: datetime
+    plan_id: str | None = None
+    """The plan that was rejected; None when it was not a rejection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one person said of one plan, last: the word, when, and what proves who it was."""
+
+    plan_id: str
+    source: str
+    by: str
+    word: AnswerWord
+    at: datetime
+    how: HowWord
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,10 @@ class EnvironmentState:
     frozen: Freeze | None = None
     reverted_at: datetime | None = None
     """When the last hand-made change that was recorded was put back."""
+    answers: tuple[Answer, ...] = ()
+    """Of people about plans; one for each plan and person. Gone with the epoch, as the plans are."""
+    granted: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    """By source: the approvals with which it was promoted, for those who take this environment's decision."""
 
     def deciding(self) -> EnvironmentState:
         """This state without what a mere heartbeat changes: equal before and after one (S4's read-set)."""
@@ -126,6 +144,8 @@ class State:
     environments: Mapping[str, EnvironmentState] = field(default_factory=dict)
     frozen: Freeze | None = None
     """Of everything in the application."""
+    codes: Mapping[str, int] = field(default_factory=dict)
+    """By person: the newest step of their one-time codes that was used."""
 
     def of(self, environment: str) -> EnvironmentState:
         return self.environments.get(environment) or EnvironmentState()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from promotion.errors import RefusedError
-from promotion.model import Entry, Health, instant, iso
+from promotion.model import AnswerWord, Entry, Health, HowWord, instant, iso
 from promotion.state import (
+    Answer,
     EnvironmentState,
     Fact,
     Freeze,
@@ -20,8 +21,8 @@ from promotion.state import (
     Verification,
 )
 
-FORMAT = 2
-"""Of state.json and of the events. A newer one is refused; the first knew no freezes."""
+FORMAT = 3
+"""Of state.json and of the events. A newer one is refused; the first knew no freezes, the second no answers of people."""
 
 
 def entries_to_json(entries: Mapping[bytes, Entry | None]) -> dict[str, Any]:
@@ -46,6 +47,7 @@ def to_json(state: State) -> dict[str, Any]:
         "in_force": state.in_force,
         "frozen": _freeze_to_json(state.frozen),
         "environments": {name: _environment_to_json(e) for name, e in sorted(state.environments.items())},
+        **({"codes": dict(state.codes)} if state.codes else {}),
     }
 
 
@@ -55,7 +57,8 @@ def from_json(data: Mapping[str, Any]) -> State:
         if data["format"] > FORMAT:
             raise RefusedError(f"the ledger has format {data['format']}, this version reads {FORMAT}: update Promotion")
         environments = {name: _environment_from_json(e) for name, e in data["environments"].items()}
-        return State(data["application"], data["in_force"], environments, _freeze(data.get("frozen")))
+        codes = {who: int(step) for who, step in data.get("codes", {}).items()}
+        return State(data["application"], data["in_force"], environments, _freeze(data.get("frozen")), codes)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
         raise RefusedError(f"the ledger's state is not readable ({type(exc).__name__}: {exc})") from exc
 
@@ -78,8 +81,13 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
     data["frozen"] = _freeze_to_json(e.frozen)
     data["holds"] = [
         {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
+        | ({"plan_id": h.plan_id} if h.plan_id else {})
         for h in e.holds
     ]
+    if e.answers:
+        data["answers"] = [_answer_to_json(answer) for answer in e.answers]
+    if e.granted:
+        data["granted"] = {oid: [_answer_to_json(answer) for answer in said] for oid, said in e.granted.items()}
     return data
 
 
@@ -105,12 +113,23 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
         if verification
         else None,
         holds=tuple(
-            Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]))
+            Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]), h.get("plan_id"))
             for h in data["holds"]
         ),
         frozen=_freeze(data.get("frozen")),
         reverted_at=_instant(data["reverted_at"]),
+        answers=tuple(map(_answer, data.get("answers", ()))),
+        granted={oid: tuple(map(_answer, said)) for oid, said in data.get("granted", {}).items()},
     )
+
+
+def _answer_to_json(a: Answer) -> list[str]:
+    return [a.plan_id, a.source, a.by, a.word, iso(a.at), a.how]
+
+
+def _answer(data: Sequence[str]) -> Answer:
+    plan_id, source, by, word, at, how = data
+    return Answer(plan_id, source, by, cast(AnswerWord, word), instant(at), cast(HowWord, how))
 
 
 def _freeze_to_json(frozen: Freeze | None) -> dict[str, Any] | None:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from promotion.model import Application, Commit, Environment, PlanWord, Verdict
-from promotion.state import EnvironmentState, Freeze
+from promotion.model import Application, Commit, Environment, HowWord, PlanWord, Verdict
+from promotion.state import EnvironmentState, Freeze, Hold
 
 DEPTH = 200
 """How many commits of a source branch are looked at, from its tip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overriding:
+    """The gates that somebody wants to get past, which is theirs to say by the configuration."""
+
+    gates: tuple[str, ...]
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +55,11 @@ class View:
     """What holds for everything in the application."""
     strayed: bool = False
     """Whether the source's history left B behind: it neither descends from B nor leads to it."""
+    spoken: frozenset[str] = frozenset()
+    """The commits about which people have said something, here or where this environment's decision is made."""
+    rejections: tuple[Hold, ...] = ()
+    """Of the environments whose decision counts here too."""
+    overriding: Overriding | None = None
 
     def parents(self, commit: str) -> tuple[str, ...]:
         """What M descends from."""
@@ -68,6 +82,14 @@ class Required:
     """Question: do the environments that the target requires have this candidate? Answer: a tuple of verdicts."""
 
     commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Question: how does it stand with people's approval of this very plan? Answer: a Standing."""
+
+    commit: str
+    plan_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +131,47 @@ class Merged:
     """A hold that this candidate's content runs into."""
 
 
-Question = Gates | Merge | Required
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """Somebody's approval that counts, until then; None: it let the same commit in where this decision is made."""
+
+    by: str
+    at: datetime
+    until: datetime | None
+    how: HowWord
+
+
+@dataclass(frozen=True, slots=True)
+class Barred:
+    """Somebody of the list who may not approve this, and why."""
+
+    who: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How it stands with people's approval of one plan. People are emails in lower case."""
+
+    count: int
+    approved: tuple[Approved, ...]
+    may: tuple[str, ...]
+    """Who may approve still."""
+    barred: tuple[Barred, ...]
+    expires: timedelta
+    """How long an approval counts."""
+    identity: HowWord
+    """What it takes at least to prove who somebody is."""
+    verdict: Verdict
+
+    @property
+    def brief(self) -> str:
+        """`1 of 2 (alice)`."""
+        names = ", ".join(a.by.partition("@")[0] for a in self.approved)
+        return f"{len(self.approved)} of {self.count}" + (f" ({names})" if names else "")
+
+
+Question = Gates | Merge | Required | Approval
 Answers = Mapping[Question, Any]
 
 
@@ -133,6 +195,10 @@ class Plan:
     merged: Merged | None = None
     plan_id: str | None = None
     passed_over: tuple[PassedOver, ...] = ()
+    asked: Standing | None = None
+    """How it stands with people, where they are asked about this plan."""
+    overridden: tuple[str, ...] = ()
+    """The gates that do not pass by themselves."""
 
     @property
     def absorbs(self) -> bool:

@@ -237,8 +237,9 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(version="1"), "$.version: the number 1 belongs here, not the text `1`"),
         (file(version=True), "$.version: the number 1 belongs here, not true"),
         (file(version=None), "$.version: missing: write `version: 1`"),
-        (file(groups={}), "$.groups: unknown key; allowed: version, repository, paths, name, ledger, "
-                          "credentials, applications, heartbeat, environments"),
+        (file(grups={}), "$.grups: unknown key; did you mean `groups`?"),
+        (file(people={}), "$.people: unknown key; allowed: version, repository, paths, name, ledger, "
+                          "credentials, applications, heartbeat, environments, groups, approvers, overrides"),
         (file(heartbeat="0s"), "$.heartbeat: `0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(heartbeat="0m0s"), "$.heartbeat: `0m0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(environments=[]), "$.environments: empty: at least one entry is needed"),
@@ -370,7 +371,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (check(type="command", command=["a", 1]), f"{ONE}.health[0].command[1]: `1` is read by YAML as the number 1, but "
                                                   'a text belongs here: write "1" in quotes'),
         # gates
-        (gate(type="approval"), f"{TWO}.gates[0].type: `approval` is not known here (soak, window, http, command)"),
+        (gate(type="policy"), f"{TWO}.gates[0].type: `policy` is not known here (soak, window, approval, http, command)"),
         (hop(gates=["soak"]), f"{TWO}.gates[0]: a mapping belongs here, not the text `soak`"),
         (gate(type="soak"), f"{TWO}.gates[0].for: missing"),
         (gate(type="soak", **{"for": "2 h"}), f"{TWO}.gates[0].for: `2 h` {NO_DURATION}"),

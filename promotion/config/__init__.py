@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion.config import credentials, document
+from promotion.config import credentials, document, people
 from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
 from promotion.config.places import directory
@@ -78,17 +78,30 @@ def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:
 
 def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, path: Path) -> Pipeline:
     heartbeat = data.get("heartbeat", HEARTBEAT)
-    made = ((_application(named, heartbeat, base), named) for named in applications)
+    made = ((_application(named, heartbeat, base, data), named) for named in applications)
     return Pipeline(path, tuple(credentials.handed_on(each, named.steps, data, base) for each, named in made))
 
 
-def _application(named: Named, heartbeat: str, base: Path) -> Application:
-    ordered = _sources_first(named.environments)
+def _application(named: Named, heartbeat: str, base: Path, data: Mapping[str, Any]) -> Application:
+    ordered = people.expanded(_sources_first(named.environments), data.get("groups", {}))
     paths = tuple(path.removesuffix("/") for path in named.paths or ())
     environments = tuple(_environment(merged, named, base) for merged in ordered)
     both = zip(ordered, environments, strict=True)
+    overrides, seeds = people.overrides(data), people.seeds(data, base)
     in_force = {"heartbeat": heartbeat, "environments": {e.name: _in_force(e, made) for e, made in both}}
-    return Application(named.name, named.place, named.ledger, environments, in_force, duration(heartbeat), paths=paths)
+    if overrides.by:
+        in_force["overrides"] = {"by": list(overrides.by), "skip": list(overrides.skip)}
+    return Application(
+        named.name,
+        named.place,
+        named.ledger,
+        environments,
+        in_force,
+        duration(heartbeat),
+        paths=paths,
+        overrides=overrides,
+        approvers=seeds,
+    )
 
 
 def _sources_first(environments: Sequence[Merged]) -> list[Merged]:

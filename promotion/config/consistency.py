@@ -14,6 +14,7 @@ from promotion import calendar
 from promotion.config import credentials, names
 from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
+from promotion.config.people import of_approvals, of_people
 from promotion.config.places import of_environments, of_repositories, of_scope, places_of
 from promotion.config.schema import schema
 from promotion.config.written import FILLED, PLACEHOLDER, PLACEHOLDERS, Finding, Merged, Named, nobody
@@ -30,6 +31,7 @@ def findings(
     yield from _of_applications(raw, applications)
     yield from of_repositories(applications)
     yield from _of_names(data.get("environments") or ())
+    yield from of_people(data, raw)
     places, told, judged = places_of(applications, base), set[Steps](), set[Steps]()
     used = {each.listed for application in applications for each in application.environments}
     known = _names(raw.get("environments"))
@@ -38,6 +40,7 @@ def findings(
         found = [
             *_of_settings(application, judged),
             *of_graph(application, known),
+            *of_approvals(application, data, raw, known),
             *of_environments(application, places),
             *credentials.findings(application, data),
         ]

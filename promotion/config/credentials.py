@@ -53,16 +53,21 @@ def _of_one(named: Any, steps: Steps, application: Named) -> Iterator[Finding]:
     name = named.get("token_env", "A")
     if len(named) > 1:
         yield Finding(steps, "`token_env` and `token_file` both: write one of them")
-    elif not _NAME.fullmatch(name):  # not repeated: it may be the token
-        text = "not the name of a variable: letters, digits and `_`, such as PROD_EU_TOKEN, and never the token"
-        yield Finding((*steps, "token_env"), text)
-    elif GIVEN_TO_OTHERS.fullmatch(name):
-        text = f"`{name}` is handed to every program that is started: a token needs a variable of its own"
-        yield Finding((*steps, "token_env"), text)
+    elif wrong := wrong_variable(name, "token", "PROD_EU_TOKEN"):
+        yield Finding((*steps, "token_env"), wrong)
     elif named.get("token_file", "").startswith("~"):
         yield Finding((*steps, "token_file"), "`~` is not filled in here: write the whole path")
     elif application.place and not re.match(r"https?://", application.place):
         yield Finding(steps, f"only http(s):// repositories take a token, and {plain(application.name)}'s is none")
+
+
+def wrong_variable(name: str, what: str, such_as: str) -> str | None:
+    """What is wrong with the name of a variable that holds a secret; it is not repeated, since it may be the secret."""
+    if not _NAME.fullmatch(name):
+        return f"not the name of a variable: letters, digits and `_`, such as {such_as}, and never the {what}"
+    if GIVEN_TO_OTHERS.fullmatch(name):
+        return f"`{name}` is handed to every program that is started: a {what} needs a variable of its own"
+    return None
 
 
 def _at(data: Mapping[str, Any], steps: Steps) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 """Observe, decide, apply, verify; the only writer. Whatever is written goes through one kind of push, in `write`."""
 
+from promotion.reconcile.approvals import approve, reject, withdraw
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
@@ -13,6 +14,7 @@ __all__ = [
     "Task",
     "Ticks",
     "adopt",
+    "approve",
     "configure",
     "contended",
     "deploy",
@@ -23,7 +25,9 @@ __all__ = [
     "patiently",
     "promote",
     "reconcile",
+    "reject",
     "thaw",
     "together",
     "watch_only",
+    "withdraw",
 ]

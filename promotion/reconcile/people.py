@@ -27,7 +27,7 @@ def configure(site: Site, reason: str) -> list[str]:
         data = {"in_force": app.in_force, "reason": reason}
         return Event("configured", app.name, None, site.clock(), site.by, data) if differences else None
 
-    _decide(site, event, any_configuration=True)
+    record(site, event, any_configuration=True)
     return differences
 
 
@@ -53,14 +53,14 @@ def adopt(site: Site, environment: Environment, source: str | None) -> Event:
             site, "adopted", environment, {"commit": observe.head(site, world, environment), "source": stands_for}
         )
 
-    written = _decide(site, event)
+    written = record(site, event)
     assert written is not None
     return written
 
 
 def hold(site: Site, environment: Environment, commit: str, reason: str) -> Event:
     """Refuses a change for an environment until it is fixed or lifted. `commit` is a full id."""
-    written = _decide(site, lambda _: event_for(site, "held", environment, hold_of(site, environment, commit, reason)))
+    written = record(site, lambda _: event_for(site, "held", environment, hold_of(site, environment, commit, reason)))
     assert written is not None
     return written
 
@@ -69,14 +69,14 @@ def lift(site: Site, environment: Environment, prefix: str) -> Event:
     """Lifts the hold of the commit that `prefix` names, as held or as the source it came from. Raises ConfigError."""
 
     def event(world: World) -> Event:
-        found = [h for h in world.state.of(environment.name).holds if _names(site, h, prefix)]
+        found = {h.commit: h for h in world.state.of(environment.name).holds if _names(site, h, prefix)}
         if len(found) != 1:
             held = ", ".join(short(h.commit) for h in world.state.of(environment.name).holds) or "nothing"
             what = "names several holds" if found else "is not held"
             raise ConfigError(f"{prefix} {what} for {environment.name} (held: {held})")
-        return event_for(site, "lifted", environment, {"commit": found[0].commit})
+        return event_for(site, "lifted", environment, {"commit": next(iter(found))})
 
-    written = _decide(site, event)
+    written = record(site, event)
     assert written is not None
     return written
 
@@ -123,7 +123,9 @@ def _about(site: Site, kind: str, environments: Sequence[Environment], data: Map
     return [Event(kind, site.application.name, None, site.clock(), site.by, data)]
 
 
-def _decide(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:
+def record(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:
+    """Writes the event that a decision makes of the world as it is, if any; makes it again when somebody was faster."""
+
     def events(world: World) -> list[Event]:
         made = event(world)
         return [made] if made else []

@@ -129,6 +129,10 @@ def _same(part: Part, after: World, branch: Update | None) -> bool:
     names: set[str | None] = {e.environment for e in part.draft.events}
     if plan is not None:
         names |= {plan.view.environment.name, plan.view.environment.source, *plan.view.environment.requires}
+        others = part.site.application.decided_with(plan.view.environment)
+        names |= {name for other in others for name in (other.name, other.source)}
+        if any(before.snapshot[other.ref] != after.snapshot[other.ref] for other in others):
+            return False
         if after.tip(plan.view.environment) != (branch.old if branch else plan.view.tip):
             return False
     if any(e.environment is None for e in part.draft.events):
@@ -136,6 +140,8 @@ def _same(part: Part, after: World, branch: Update | None) -> bool:
     # what the required ones stand for is followed through the releases of all that their commits come from
     followed = [e.name for e in part.site.application.environments] if plan and plan.view.environment.requires else []
     if any(before.state.of(name).release != after.state.of(name).release for name in followed):
+        return False
+    if any("step" in e.data for e in part.draft.events) and before.state.codes != after.state.codes:
         return False
     everywhere = [(world.state.in_force, world.state.frozen) for world in (before, after)]
     return everywhere[0] == everywhere[1] and all(

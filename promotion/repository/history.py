@@ -51,9 +51,10 @@ class History:
         """The ids of a branch's commits, newest first, following first parents only."""
         return self._rev_list("--first-parent", tip)
 
-    def saying(self, tip: str, *words: str) -> list[Commit]:
-        """The commits of a branch, newest first, whose message has any of these words."""
-        found = self._rev_list("--first-parent", "--fixed-strings", *(f"--grep={word}" for word in words), tip)
+    def saying(self, tip: str, *words: str, most: int | None = None) -> list[Commit]:
+        """The commits of a branch, newest first, whose message has any of these words; git looks no further than `most`."""
+        limit = [] if most is None else [f"--max-count={most}"]
+        found = self._rev_list("--first-parent", "--fixed-strings", *limit, *(f"--grep={word}" for word in words), tip)
         return self._objects.commits(found)
 
     def after(self, change: str, tips: Sequence[str]) -> Mapping[str, str | None]:

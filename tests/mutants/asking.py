@@ -650,7 +650,7 @@ S15 = (
     cut(
         "S15",
         "a token is in no variable that others are given",
-        "config.credentials:_of_one",
+        "config.credentials:wrong_variable",
         "GIVEN_TO_OTHERS.fullmatch(name)",
         "False",
         "test_config_credentials::test_each_mistake_is_one_clear_line",
@@ -658,7 +658,7 @@ S15 = (
     cut(
         "S15",
         "a token itself is not repeated",
-        "config.credentials:_of_one",
+        "config.credentials:wrong_variable",
         "not _NAME.fullmatch(name)",
         "False",
         "test_config_credentials::test_each_mistake_is_one_clear_line",

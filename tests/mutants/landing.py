@@ -239,17 +239,17 @@ S6 = (
 )
 
 S7 = (
-    cut("S7", "a plan's name has what was promoted before it", "plan:plan_id", "view.state.epoch", "''", NAME),
+    cut("S7", "a plan's name has what was promoted before it", "plan:inputs", "view.state.epoch", "''", NAME),
     cut(
         "S7",
         "a plan's name has its commit",
-        "plan:plan_id",
+        "plan:inputs",
         "{'format': 1, 'application': view.application.name, 'environment': view.environment.name, 'source': commit, 'contents': [*view.contents, merged.digest], 'deciding': view.environment.deciding, 'epoch': view.state.epoch}",
         "{'format': 1, 'application': view.application.name, 'environment': view.environment.name, 'contents': [*view.contents, merged.digest], 'deciding': view.environment.deciding, 'epoch': view.state.epoch}",
         NAME,
     ),
-    cut("S7", "a plan's name has the contents", "plan:plan_id", "[*view.contents, merged.digest]", "[]", NAME),
-    cut("S7", "a plan's name has the rules", "plan:plan_id", "view.environment.deciding", "{}", NAME),
+    cut("S7", "a plan's name has the contents", "plan:inputs", "[*view.contents, merged.digest]", "[]", NAME),
+    cut("S7", "a plan's name has the rules", "plan:inputs", "view.environment.deciding", "{}", NAME),
     cut(
         "S7",
         "a promotion moves what the target stands for",

@@ -1,0 +1,76 @@
+"""Who made what a candidate brings: the people of all commits behind it, followed to the root; reads Git, decides nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from promotion import ledger, lineage, scope
+from promotion.errors import RefusedError
+from promotion.lineage import is_ours
+from promotion.model import Commit, Environment, person
+from promotion.observe import Site, World
+
+_TOGETHER = re.compile(r"^\s*co-authored-by:.*<([^<>\n]*)>", re.IGNORECASE | re.MULTILINE)
+_EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
+
+
+def of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | None:
+    """The emails, in lower case, of authors, committers and co-authors of what `commit` has and `base` has not.
+
+    Both are commits of the environment's source. Merges that people made count as theirs, promotions are nobody's. None
+    where a commit cannot be followed to the root, so that nobody knows.
+    """
+    releases = tuple(world.state.of(e.name).release for e in site.application.environments)
+    key = ("authors", site.application.name, environment.name, base, commit, releases)
+    return scope.remembered(site.repository, key, lambda: _of(site, world, environment, base, commit))
+
+
+def _of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | None:
+    app, repository = site.application, site.repository
+    source = app.environment(environment.source or "")
+    old, new = (list(lineage.upwards(repository, app, world.state, source, oid)) for oid in (base, commit))
+    if not (_is_whole(site, old) and _is_whole(site, new)):
+        return None
+    made: dict[str, Commit] = {}
+    for (_, before), (_, after) in zip(old, new, strict=True):
+        made |= {c.oid: c for c in repository.history.between(before, after, app.roots, merges=True)}
+    ours = _ours(site, world, made.values())
+    return frozenset(who for each in made.values() if each.oid not in ours for who in people(each))
+
+
+def _is_whole(site: Site, way: list[tuple[str, str]]) -> bool:
+    """Whether it leads to the root, and all of it is there."""
+    ended = site.application.environment(way[-1][0]).source is None if way else False
+    return ended and all(site.repository.find(oid) for _, oid in way)
+
+
+def people(commit: Commit) -> Iterator[str]:
+    """Its author, committer and co-authors, as a squash names them."""
+    for email in (commit.author.email, commit.committer.email, *_TOGETHER.findall(commit.message)):
+        if _EMAIL.fullmatch(email.strip()):
+            yield person(email)
+
+
+def _ours(site: Site, world: World, commits: Iterable[Commit]) -> set[str]:
+    """Those that are promotions or rollbacks by the ledger's word: a message alone may have been copied along."""
+    names = [e.name for e in site.application.environments if e.source]
+    claims = {
+        c.oid: attempt
+        for c in commits
+        if (attempt := c.trailers.get("Promotion-Attempt"))
+        if any(is_ours(c, site.application.name, name) for name in names)
+    }
+    if not claims or world.ledger is None:
+        return set()
+    words = [f'"id":"{attempt}"' for attempt in claims.values()]
+    found: set[str] = set()
+    for record in site.repository.history.saying(world.ledger, *words, most=len(set(words))):
+        try:
+            event = ledger.event_of(record)
+        except RefusedError:
+            continue
+        oid = event.data.get("commit")
+        if claims.get(str(oid)) == event.id:
+            found.add(str(oid))
+    return found

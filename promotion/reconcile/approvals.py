@@ -1,0 +1,189 @@
+"""What people say of one plan: approve, reject, withdraw. One event each, for a plan that is the plan still; the one door for all channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from promotion import answers, codes, merging, void
+from promotion.errors import ConfigError, RefusedError
+from promotion.events import Event
+from promotion.gates.approval import PROVES, called
+from promotion.model import Environment, HowWord, person, short
+from promotion.observe import Site, World
+from promotion.plan import inputs, plan_id
+from promotion.reconcile.draft import event_for
+from promotion.reconcile.people import record
+from promotion.state import Answer, Hold
+from promotion.stored import entries_to_json
+from promotion.view import Approval, Merged, Plan, View
+from promotion.wording import line
+from promotion.wording import reason as a_reason
+
+
+def approve(
+    site: Site, plan: Plan, *, who: str, reason: str = "", how: HowWord = "claimed", code: str | None = None
+) -> Event:
+    """Records that somebody approves exactly this plan. `who` is an email; `how` is what proves it, `code` a one-time code.
+
+    Raises RefusedError for a plan that is void or held, and for somebody who may not, or has; ConfigError for what is
+    written wrong. Nothing is written then.
+    """
+    name, why = line(who, "a name"), line(reason, "a reason", "--reason")
+
+    def event(world: World) -> Event:
+        view, merged = _current(site, world, plan, name)
+        _check_person(view.environment, name)
+        _check_held(view, merged, plan)
+        standing = answers.standing(site, world, view, Approval(plan.commit or "", plan.plan_id or ""))
+        if barred := next((b for b in standing.barred if b.who == person(name)), None):
+            what = "is an author of it" if barred.why == "author" else f"may not: {barred.why}"
+            raise RefusedError(f"{name} {what}, and {view.environment.name} wants others (`not_author`)")
+        proofs = PROVES[standing.identity]
+        if any(a.by == person(name) and a.until and a.how in proofs for a in standing.approved) and _own(
+            view, plan, name
+        ):
+            raise RefusedError(f"{name} has approved plan {_short(plan)} already")
+        if how not in proofs:
+            wanted = "a signature" if standing.identity == "signed" else "a one-time code"
+            raise RefusedError(f"{view.environment.name} wants {wanted}: a name alone does not count there")
+        return _event(site, world, "approved", view, merged, plan, name, {"reason": why, "how": how}, code)
+
+    return _written(site, event)
+
+
+def reject(
+    site: Site, plan: Plan, *, who: str, reason: str, how: HowWord = "claimed", code: str | None = None
+) -> Event:
+    """Records that somebody rejects this plan: its change is held until it is lifted or withdrawn. Raises what `approve` does."""
+    name, why = line(who, "a name"), a_reason(reason, "--reason")
+
+    def event(world: World) -> Event:
+        view, merged = _current(site, world, plan, name)
+        _check_person(view.environment, name)
+        said = _own(view, plan, name)
+        if said is not None and said.word == "rejected":
+            raise RefusedError(f"{name} has rejected plan {_short(plan)} already")
+        objects = site.repository.objects
+        changed = objects.diff(objects.commit(view.tip).tree, merged.tree or "", site.application.roots)
+        entries = entries_to_json({path: new for path, (_, new) in changed.items()})
+        said_so = {"entries": entries, "reason": why, "how": how}
+        return _event(site, world, "rejected", view, merged, plan, name, said_so, code)
+
+    return _written(site, event)
+
+
+def withdraw(site: Site, plan: Plan, *, who: str, how: HowWord = "claimed") -> Event:
+    """Takes back what somebody said of a plan, also of a void one. Raises RefusedError for somebody who said nothing."""
+    name, environment = line(who, "a name"), plan.view.environment
+
+    def event(world: World) -> Event:
+        state = world.state.of(environment.name)
+        said = next((a for a in state.answers if (a.plan_id, a.by) == (plan.plan_id, person(name))), None)
+        if said is None:
+            raise RefusedError(f"{name} has said nothing of plan {_short(plan)}, or it counts no more")
+        data = {"plan_id": said.plan_id, "source": said.source, "how": how}
+        return replace(event_for(site, "withdrawn", environment, data), by=name)
+
+    return _written(site, event)
+
+
+# --- what must be so -------------------------------------------------------------------------------------------------
+
+
+def _current(site: Site, world: World, plan: Plan, who: str) -> tuple[View, Merged]:
+    """The view of this moment, without what `who` rejected, and what the plan gives. Raises RefusedError unless it is the plan still."""
+    environment = site.application.environment(plan.view.environment.name)
+    if plan.plan_id is None or plan.commit is None or plan.merged is None:
+        raise RefusedError(f"there is nothing to decide about: {plan.reason}")
+    if environment.approval is None:
+        hint = f"promotion hold {environment.name} {short(plan.commit)} --reason R   keeps a change out"
+        raise RefusedError(f"{environment.name} asks nobody: it has no gate `approval`", hint=hint)
+    view = answers.look(site, world, environment)
+    then = inputs(plan.view, plan.commit, plan.merged)
+    if not any(candidate.oid == plan.commit for candidate in view.chain):
+        arrived = site.repository.is_ancestor(plan.commit, view.base)
+        raise _void(plan, void.why(then, None, arrived=arrived))
+    holds = tuple(h for h in view.state.holds if not _is_own(h, plan, who))
+    view = replace(view, state=replace(view.state, holds=holds))
+    merged = merging.merged(site, view, plan.commit)
+    if merged.tree is None:
+        raise _void(plan, "both sides changed the same lines")
+    if plan_id(view, plan.commit, merged) != plan.plan_id:
+        raise _void(plan, void.why(then, inputs(view, plan.commit, merged)))
+    if merged.absorbed:
+        raise RefusedError(f"{environment.name} has all of {short(plan.commit)} already: there is nothing to decide")
+    return view, merged
+
+
+def _void(plan: Plan, why: str) -> RefusedError:
+    return RefusedError(f"plan {_short(plan)} is void: {why}", hint=f"promotion plan {plan.view.environment.name}")
+
+
+def _check_person(environment: Environment, who: str) -> None:
+    asked = (environment.approval or {})["from"]
+    if person(who) not in asked:
+        names = ", ".join(called(asked).values())
+        raise RefusedError(f"{who} is not asked for {environment.name}: {names} may decide there")
+
+
+def _check_held(view: View, merged: Merged, plan: Plan) -> None:
+    holds = (*view.state.holds, *view.rejections)
+    held = next(
+        (f"{'rejected' if h.plan_id else 'held'} by {h.by}: {h.reason}" for h in holds if h.commit == plan.commit), None
+    )
+    why = held or (merged.held.reason if merged.held else None)
+    if why:
+        hint = f"promotion lift {view.environment.name} COMMIT"
+        raise RefusedError(f"{short(plan.commit)} is held for {view.environment.name}: {why}", hint=hint)
+
+
+def _own(view: View, plan: Plan, who: str) -> Answer | None:
+    return next((a for a in view.state.answers if (a.plan_id, a.by) == (plan.plan_id, person(who))), None)
+
+
+def _is_own(hold: Hold, plan: Plan, who: str) -> bool:
+    return hold.plan_id is not None and (hold.plan_id, person(hold.by)) == (plan.plan_id, person(who))
+
+
+def _short(plan: Plan) -> str:
+    return (plan.plan_id or "")[:8]
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def _event(
+    site: Site,
+    world: World,
+    kind: str,
+    view: View,
+    merged: Merged,
+    plan: Plan,
+    who: str,
+    said: dict[str, Any],
+    code: str | None,
+) -> Event:
+    made_of = inputs(view, plan.commit or "", merged)
+    data = {"plan_id": plan.plan_id, "source": plan.commit, "contents": made_of["contents"], "epoch": made_of["epoch"]}
+    step = {"step": _step(site, world, who, code)} if said["how"] == "code" else {}
+    return replace(event_for(site, kind, view.environment, {**data, **said, **step}), by=who)
+
+
+def _step(site: Site, world: World, who: str, code: str | None) -> int:
+    """The step that a one-time code belongs to. Raises RefusedError for one that is wrong or used."""
+    where = site.application.approvers.get(person(who))
+    if where is None:
+        raise ConfigError(f"`approvers` names no seed of {who}, so no code of theirs can be told")
+    step = codes.step(codes.seed(where, who, site.environ), code or "", site.clock())
+    if step is None:
+        raise RefusedError(f"this is not the code of {who} at this time: six digits, at most 30 s old")
+    if step <= world.state.codes.get(person(who), -1):
+        raise RefusedError(f"this code of {who} was used already: wait for the next one")
+    return step
+
+
+def _written(site: Site, event: Any) -> Event:
+    written = record(site, event)
+    assert written is not None
+    return written
