@@ -184,6 +184,15 @@ def conflicts(table: Table) -> dict[bytes, Row]:
     return {path: row for path, row in table.rows.items() if row.rule is Rule.CONFLICT}
 
 
+def markable(table: Table, nothing: Entry) -> dict[bytes, tuple[Entry, Entry, Entry]]:
+    """The conflicts that markers in a file can show: path -> entries of (B, D, S), where `nothing` stands for no base."""
+    found = {}
+    for path, row in conflicts(table).items():
+        if row.d and row.s and row.d.is_file and row.s.is_file:
+            found[path] = (row.b if row.b and row.b.is_file else nothing, row.d, row.s)
+    return found
+
+
 def lost(table: Table) -> list[bytes]:
     """Where the target has something of its own that would be gone: drift that a mirror overwrites."""
     return [path for path, row in table.rows.items() if row.t == row.s and row.d not in (row.b, row.t)]

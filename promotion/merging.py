@@ -32,7 +32,7 @@ def merged(site: Site, view: View, commit: str) -> Merged:
         empty=_is_empty(site, view, tree, kept) and not _is_empty(site, view, target, kept),
         changes=tuple(Change(c.path, c.change, c.rule.value) for c in merge.changes(table)),
         kept=tuple(Change(path, "kept", row.rule.value) for path, row in merge.deviations(table).items()),
-        lost=tuple(merge.lost(table)) if view.environment.strategy == "mirror" else (),
+        lost=_lost(site, table) if view.environment.strategy == "mirror" else (),
         held=_held(site, view, commit, tree, target, source),
     )
 
@@ -54,6 +54,19 @@ def _table(site: Site, view: View, commit: str) -> merge.Table:
         return table
     results = site.repository.merge_files(list(triples.values()))
     return merge.settle(table, dict(zip(triples, results, strict=True)))
+
+
+def _lost(site: Site, table: merge.Table) -> tuple[bytes, ...]:
+    """What only the target has and would not have any more; a file whose changes the source's has among others is not lost."""
+    rows = {path: table.rows[path] for path in merge.lost(table)}
+    triples = {
+        path: (row.b, row.d, row.s)
+        for path, row in rows.items()
+        if row.b and row.d and row.s and row.b.is_file and row.d.is_file and row.s.is_file
+    }
+    results = site.repository.merge_files(list(triples.values())) if triples else []
+    there = {path for path, result in zip(triples, results, strict=True) if result == rows[path].s}
+    return tuple(path for path in rows if path not in there)
 
 
 def unexplained(site: Site, view: View, commit: str, tree: str) -> list[bytes]:

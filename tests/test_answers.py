@@ -479,3 +479,20 @@ def test_a_mirror_loses_nothing(stage: Stage) -> None:
     stage.commit("dev", {"fix": "1\n"})
     stage.round()
     assert stage.origin.tree("env/qa") == stage.origin.tree("env/dev")
+
+
+def test_a_mirror_loses_no_line(stage: Stage) -> None:
+    """Both changed one file: it waits until the source's has the target's lines too, whatever else it has."""
+    stage.change("qa", strategy="mirror")
+    lines = [f"{number}\n" for number in range(9)]
+    stage.commit("dev", {"list": "".join(lines)})
+    for _ in range(3):
+        stage.round()
+    stage.commit("qa", {"list": "".join(["hot\n", *lines[1:]])})
+    stage.commit("dev", {"list": "".join([*lines[:8], "last\n"])})
+    stage.round()
+    plan = stage.plan("qa")
+    assert (plan.verdict, plan.merged.lost if plan.merged else ()) == ("block", (b"list",))
+    stage.commit("dev", {"list": "".join(["hot\n", *lines[1:8], "last\n"])})
+    stage.round()
+    assert stage.origin.tree("env/qa") == stage.origin.tree("env/dev")

@@ -1,7 +1,8 @@
-"""drift on the command line: what people and programs read."""
+"""drift and backport on the command line: what people and programs read."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,59 @@ def test_drift_says_what_cannot_be_read(shop: Shop) -> None:
     assert "shop: qa   no drift" in said.out
     shop.several(web=str(shop.origin.path), pay=str(Origin.create(shop.folder / "other.git", files=WELL).path))
     assert "pay: prod   no drift" in shop("drift").out
+
+
+# --- backport --------------------------------------------------------------------------------------------------------
+
+
+def test_backport_says_what_it_made_and_how_to_merge_it(shop: Shop) -> None:
+    """The commands that it prints are typed in a clone: the hotfix is in dev then, and typed again there is nothing."""
+    shop.push("prod", {"db": "1\n"}, message="raise the limit")
+    assert "next    promotion backport prod   proposes it to dev" in shop("drift", "prod").out
+    dry = shop("backport", "prod", "--dry-run")
+    said = shop("backport", "prod", "--reason", "for all")
+    lines = said.out.splitlines()
+    assert (said.status, dry.status, "WOULD BE PROPOSED" in dry.out) == (0, 0, True)
+    assert lines[0].startswith("shop: dev <- prod   PROPOSED   promotion/backport/prod-")
+    assert "  brings  db" in lines
+    assert "PROPOSED ALREADY" in shop("backport", "prod").out
+    clone = shop.folder / "clone"
+    subprocess.run(["git", "clone", "-q", str(shop.origin.path), str(clone)], check=True)
+    who = (
+        "export GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x@example.com GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x@example.com"
+    )
+    (typed,) = (line.strip() for line in lines if "git merge --no-ff" in line)
+    subprocess.run(
+        ["sh", "-ec", f"{who}; {typed.replace('git push', 'git push -q')}"], cwd=clone, check=True, capture_output=True
+    )
+    assert shop.origin.show("env/dev", "db") == "1\n"
+    data = shop("--json", "backport", "prod").json
+    assert (data["outcome"], data["branch"]) == ("nothing", None)
+    assert "dev has all of it" in data["reason"]
+
+
+def test_backport_as_json_and_refusals(shop: Shop) -> None:
+    shop.push("prod", {"db": "1\n"})
+    data = shop("--json", "backport", "prod").json
+    assert (data["outcome"], data["created"], data["brings"]) == ("proposed", True, ["db"])
+    assert data["onto"] == {"environment": "dev", "branch": "env/dev"}
+    assert data["commit"] == shop.origin.tip(data["branch"])
+    assert shop("backport", "dev").err == "dev is a root: what it has is where changes begin already\n"
+    assert shop("backport", "dev").status == 2
+    assert shop("backport", "pord").status == 2
+
+
+def test_proposals_do_not_look_like_ledgers(shop: Shop, tmp_path: Path) -> None:
+    """`init --create-branches` counts no proposal for recorded promotions, and no file may name such a branch."""
+    origin = Origin.create(tmp_path / "new.git", ["main"])
+    origin.set("promotion/backport/prod-12345678", origin.tip("main"))
+    words = ("init", "--repository", str(origin.path), "--environments", "dev=main,prod", "--create-branches")
+    shop.file.unlink()
+    assert shop(*words).status == 0
+    shop.set("qa", branch="promotion/resolve/12345678")
+    said = shop("validate")
+    assert (said.status, "is where changes are proposed to people" in said.err) == (2, True)
+    shop.set("qa", branch="env/qa")
+    shop.top["name"] = "backport"
+    shop.write()
+    assert "is where changes are proposed to people" in shop("validate").err

@@ -81,7 +81,7 @@ def draft(repository: str, environments: str, base: Path, environ: Mapping[str, 
                 raise ConfigError("has no default branch for the first environment to begin at", where=repository)
         text += (TARGET if source else ROOT).format(name=name, branch=_quoted(found), source=source)
         source, before = name, found
-    if missing and (ledgers := sorted(branch for branch in there if branch.startswith("promotion/"))):
+    if missing and (ledgers := sorted(b for b in there if b.startswith("promotion/") and not names.is_proposal(b))):
         # one that was deleted had what was promoted to it; the branch before it may have what never passed a gate
         lost, *_ = missing
         what = f"`{lost}` is missing where promotions are recorded already (`{ledgers[0]}`): it is not made anew"

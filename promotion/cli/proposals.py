@@ -1,21 +1,22 @@
-"""The verbs about what is on one branch only: drift. What they propose, people merge."""
+"""The verbs about what is on one branch only: drift, backport. What is proposed, people merge."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-from promotion import observe, report
+from promotion import observe, reconcile, report
 from promotion.cli import render
-from promotion.cli.context import Some, call_of, each, sites_of
+from promotion.cli.context import One, Some, call_of, each, place_of, sites_of
 from promotion.cli.look import complained, differing
 from promotion.cli.output import addressed, answer
 from promotion.errors import ConfigError, PromotionError
-from promotion.model import Environment, short
+from promotion.model import Environment, short, shown
 from promotion.observe import Site
+from promotion.reconcile import Proposal
 from promotion.sites import utc_now
 
 NAMED = 20
@@ -80,8 +81,81 @@ def _drifting(who: str, e: Mapping[str, Any], now: datetime) -> Iterator[str]:
     yield from e.get("diff", ())
     if all(path["in_root"] for path in e["paths"]):
         yield f"  next    nothing to do: {e['root']} has all of it, so it is drift no more once promotions arrive here"
+    else:
+        yield f"  next    promotion backport {e['environment']}   proposes it to {e['root']}"
 
 
-def _more(listed: list[Any]) -> Iterator[str]:
+def _more(listed: Sequence[object]) -> Iterator[str]:
     if len(listed) > NAMED:
         yield f"  ... and {len(listed) - NAMED} more"
+
+
+# --- backport --------------------------------------------------------------------------------------------------------
+
+
+def backport(
+    context: typer.Context,
+    environment: One,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why; the commit says it.")] = "",
+) -> int:
+    """Proposes to the root what only this branch has, as a branch for people to merge. Typed again, it is the same one."""
+    call = call_of(context)
+    with place_of(call, environment) as (site, target):
+        made = reconcile.backport(site, target, reason=reason, dry_run=dry_run)
+        onto = site.application.environment(made.onto).branch
+    answer(call, _proposal(made, onto), _backported(made, onto, dry_run=dry_run))
+    return 0
+
+
+def _proposal(made: Proposal, onto: str) -> dict[str, Any]:
+    """The object of `backport --json`."""
+    people = [
+        {"commit": h.commit.oid, "author": h.commit.author.name, "subject": h.commit.subject} for h in made.hotfixes
+    ]
+    return {
+        "outcome": made.outcome,
+        "application": made.application,
+        "environment": made.environment,
+        "reason": made.reason,
+        "onto": {"environment": made.onto, "branch": onto},
+        "branch": made.branch,
+        "commit": made.commit,
+        "created": made.created,
+        "brings": [shown(path) for path in made.brings],
+        "marked": [shown(path) for path in made.marked],
+        "undecided": [{"path": shown(path), "sides": what} for path, what in (made.undecided or {}).items()],
+        "protected": [shown(path) for path in made.left],
+        "hotfixes": people,
+    }
+
+
+def _backported(made: Proposal, onto: str, *, dry_run: bool) -> Iterator[str]:
+    who = f"{made.application}: {made.onto} <- {made.environment}"
+    if made.branch is None:
+        yield f"{who}   NOTHING   {made.reason}"
+    else:
+        word = (
+            "WOULD BE PROPOSED" if dry_run and not made.commit else "PROPOSED" if made.created else "PROPOSED ALREADY"
+        )
+        yield f"{who}   {word}   {made.branch}"
+        for hotfix in made.hotfixes[:NAMED]:
+            commit = hotfix.commit
+            yield f'  {short(commit.oid)}  "{commit.subject[:80]}" ({commit.author.name})'
+        yield from _more(made.hotfixes)
+        yield from (f"  brings  {shown(path)}" for path in made.brings[:NAMED])
+        yield from _more(made.brings)
+    yield from _to_decide(made)
+    for path in made.left[:NAMED]:
+        yield f"! {shown(path)} is protected on the way from {made.onto}: no promotion brings it, so it stays drift"
+    if made.commit and made.branch:
+        yield f"  next    merge {made.branch} into {onto}: by a pull request, or in a clone"
+        yield f"          git fetch && git switch {onto} && git merge --no-ff origin/{made.branch} && git push"
+        yield f"          promotions then bring it to {made.environment}, where it is drift no more"
+
+
+def _to_decide(made: Proposal) -> Iterator[str]:
+    for path in made.marked[:NAMED]:
+        yield f"! {shown(path)} holds conflict markers: resolve them there"
+    for path, what in list((made.undecided or {}).items())[:NAMED]:
+        yield f"! {shown(path)} is to be decided there: {what}"

@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from promotion.config.document import plain
 
 SCHEMES = ("file", "http", "https", "ssh")
+BACKPORT, RESOLVE = "promotion/backport", "promotion/resolve"
+"""Below these are the branches that are proposed to people."""
 _TOKEN = re.compile(r"(gh[a-z]_|github_pat_|glpat-).*|.{33,}")
 
 
@@ -30,7 +32,14 @@ def branch(name: str) -> str | None:
         return f"branch `{plain(name)}` must not have `{found[0]}` there: Git does not allow it"
     if not name or len(name.encode()) > 200:
         return "a branch's name has 1 to 200 bytes"
+    if is_proposal(name) or name in (BACKPORT, RESOLVE):
+        return f"branch `{plain(name)}` is where changes are proposed to people: write another one"
     return None
+
+
+def is_proposal(branch: str) -> bool:
+    """Whether a branch holds a proposal, and no environment and no ledger."""
+    return branch.startswith((f"{BACKPORT}/", f"{RESOLVE}/"))
 
 
 def _called(character: str) -> str:

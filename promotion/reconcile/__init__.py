@@ -4,17 +4,20 @@ from promotion.reconcile.approvals import approve, reject, withdraw
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
+from promotion.reconcile.proposals import Proposal, backport
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
 
 __all__ = [
+    "Proposal",
     "Result",
     "Round",
     "Task",
     "Ticks",
     "adopt",
     "approve",
+    "backport",
     "configure",
     "contended",
     "deploy",

@@ -73,7 +73,7 @@ def _written(lot: Sequence[Part]) -> list[Draft | None]:
             return [Draft(f, f.state) if there else None for f, there in zip(fresh, landed, strict=True)]
         moved = [after.ledger != world.ledger for after, world in zip(afters, worlds, strict=True)]
         if not any(moved) and (branch is None or afters[0].snapshot[branch.ref] == branch.old):
-            raise _rejected(lot[0].site, said, credential)
+            raise rejected(lot[0].site, said, credential)
         if not all(_same(part, after, branch) for part, after in zip(lot, afters, strict=True)):
             break
         worlds = [
@@ -149,7 +149,7 @@ def _same(part: Part, after: World, branch: Update | None) -> bool:
     )
 
 
-def _rejected(site: Site, said: str, credential: Credential | None) -> PromotionError:
+def rejected(site: Site, said: str, credential: Credential | None) -> PromotionError:
     """Nobody moved anything, so the remote itself said no; its words, and what to do."""
     where = site.repository.url
     declined = "declined" in said

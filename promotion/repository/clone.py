@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from promotion.repository import cache
 from promotion.repository.content import Content
 from promotion.repository.formats import SUBMODULE, TREE
 from promotion.repository.history import History
-from promotion.repository.objects import EMPTY_TREE, Objects
+from promotion.repository.objects import Objects
 from promotion.repository.process import Answer, Git
 from promotion.repository.signing import Signatures
 from promotion.repository.store import Store
+from promotion.repository.threeway import Merges, Triple, marked, three_way
 from promotion.repository.words import failure, gist
 
 log = logging.getLogger(__name__)
@@ -210,27 +211,22 @@ class Repository:
             self.prefetch([oid])
         return self.objects.blob(oid)
 
-    def merge_files(self, triples: Sequence[tuple[Entry, Entry, Entry]]) -> list[Entry | None]:
-        """Content merges of (base, target, source) files, all in one `merge-tree`; None where they conflict.
+    def merge_files(self, triples: Sequence[Triple]) -> list[Entry | None]:
+        """Content merges of (base, target, source) files, all in one `merge-tree`; None where they conflict."""
+        merges = self._merges(triples)
+        return [None if str(n) in merges.conflicted else merges.files.get(b"%d" % n) for n in range(len(triples))]
 
-        Each triple is a file `0`, `1`, ... of three small trees, so no path, rename or attribute can have a say.
-        """
+    def mark_conflicts(self, triples: Sequence[Triple], names: tuple[str, str]) -> list[Entry | None]:
+        """The same with markers in what conflicts, labelled with the names of (target, source); None where it is no text."""
+        merges = self._merges(triples)
+        return [marked(self.objects, merges, number, names) for number in range(len(triples))]
+
+    def _merges(self, triples: Sequence[Triple]) -> Merges:
         files = list(dict.fromkeys(e.oid for triple in triples for e in triple))
         self.prefetch([oid for oid in files if not self.objects.has(oid)])
         for oid in files:
             self.objects.blob(oid)  # git would not notice another file's content under its name
-        sides, at = list[str](), datetime.fromtimestamp(0, UTC)  # the same objects each time: rounds leave no new ones
-        for side in range(3):
-            tree = self.objects.write_tree(EMPTY_TREE, {b"%d" % n: triple[side] for n, triple in enumerate(triples)})
-            sides.append(self.objects.write_commit(tree, sides[:1], "content merge", self._git.people, at))
-        answer = self._git.run(
-            self.path, "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", *sides[1:]
-        )
-        if answer.status not in (0, 1):
-            raise self._lacks(f"what a content merge needs ({gist(answer.said, 120)})")
-        tree, *conflicted = answer.output.decode("ascii", "replace").rstrip("\0").split("\0")
-        merged = self.objects.tree(tree)
-        return [None if str(n) in conflicted else merged.get(b"%d" % n) for n in range(len(triples))]
+        return three_way(self._git, self.path, self.objects, triples, self._lacks)
 
     def prefetch(self, oids: Sequence[str]) -> None:
         """Fetches these objects in one go, as git itself does for a partial clone."""

@@ -545,7 +545,7 @@ SCOPES = (
         "S1",
         "no deleted branch is made anew with what its source has",
         "cli.draft:draft",
-        "missing and (ledgers := sorted((branch for branch in there if branch.startswith('promotion/'))))",
+        "missing and (ledgers := sorted((b for b in there if b.startswith('promotion/') and (not names.is_proposal(b)))))",
         "False",
         "test_cli_setup::test_init_makes_no_deleted_branch_anew",
     ),
@@ -603,9 +603,17 @@ MIRROR = (
         "mirror",
         "a plan of a mirror looks for it",
         "merging:merged",
-        "tuple(merge.lost(table)) if view.environment.strategy == 'mirror' else ()",
+        "_lost(site, table) if view.environment.strategy == 'mirror' else ()",
         "()",
         "test_answers::test_a_mirror_loses_nothing",
+    ),
+    cut(
+        "mirror",
+        "a file that the source changed otherwise is lost",
+        "merging:_lost",
+        "result == rows[path].s",
+        "True",
+        "test_answers::test_a_mirror_loses_no_line",
     ),
 )
 MUTANTS = (*S1, *S13, *GATES, *REQUIRES, *SCOPES, *MIRROR)

@@ -479,7 +479,7 @@ S10 = (
     cut(
         "S10",
         "a content merge does not believe its files",
-        "repository.clone:Repository.merge_files",
+        "repository.clone:Repository._merges",
         "self.objects.blob(oid)",
         "pass",
         "test_repository::test_a_content_merge_does_not_believe_its_files",
@@ -515,8 +515,8 @@ S11 = (
         "S11",
         "what git could not merge",
         "repository.clone:Repository.merge_files",
-        "None if str(n) in conflicted else merged.get(b'%d' % n)",
-        "merged.get(b'%d' % n)",
+        "None if str(n) in merges.conflicted else merges.files.get(b'%d' % n)",
+        "merges.files.get(b'%d' % n)",
         "test_safety::test_s11_a_conflict_names_the_paths_and_writes_nothing",
     ),
     cut(

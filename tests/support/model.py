@@ -490,7 +490,8 @@ class Model:
             old, ours, theirs = b.get(path), d.get(path), s.get(path)
             if rules.mirror:
                 new, clean = theirs, True
-                lost += [path] if ours not in (old, theirs) else []
+                both = _three_ways(old, ours, theirs)
+                lost += [path] if ours not in (old, theirs) and both != (theirs, True) else []
             else:
                 new, clean = _three_ways(old, ours, theirs)
             conflicts += [] if clean else [path]
