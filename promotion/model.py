@@ -89,6 +89,15 @@ class Overrides:
 
 
 @dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose records count, as names of `signers`, an allowed_signers file; of approvers only their own decisions do."""
+
+    signers: bytes
+    orchestrators: tuple[str, ...]
+    approvers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Environment:
     """One stage of one application, with every placeholder filled in."""
 
@@ -145,7 +154,8 @@ class Application:
     """What reads, and pushes the ledger alone: its own, else that of the first environment that names one."""
     paths: tuple[str, ...] = ()
     """The scope: files and directories, the latter without a `/` at their end; empty means the whole repository."""
-
+    trust: Trust | None = None
+    """Whose records count in its ledger; None: those of whoever may push there."""
     overrides: Overrides = field(default_factory=Overrides)
     approvers: Mapping[str, Seed] = field(default_factory=dict)
     """By email, in lower case: whose one-time codes can be told from others."""

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from promotion import ledger, lineage, scope
+from promotion import lineage, scope, trust
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, short, span
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
 from promotion.state import Observed, State
+from promotion.trust import Standing
 
 # The worst answer wins; what is plainly bad is said before what is not known.
 _WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
@@ -61,6 +62,8 @@ class World:
     missing: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, str] = field(default_factory=dict)
     """By ref: tips that are about to be pushed, and are decided on as if they were there."""
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    """The newest records of the ledger that change nothing, with why."""
 
     def tip(self, environment: Environment) -> str:
         """Raises ConfigError when the environment has no branch."""
@@ -74,13 +77,14 @@ class World:
         return replace(self, ahead={environment.ref: tip})
 
 
-def survey(site: Site, *, any_configuration: bool = False, partly: bool = False) -> World:
+def survey(site: Site, *, any_configuration: bool = False, partly: bool = False, any_history: bool = False) -> World:
     """The remote's branches and the ledger's state.
 
     Raises ConfigError for a file that decides differently from the configuration in force, and for a missing branch.
-    With `partly` that is only said in `missing`, as long as there is anything to look at.
+    With `partly` that is only said in `missing`, as long as there is anything to look at. Raises RefusedError for a ledger
+    that is none of this application's, with `any_history` only for what cannot be read.
     """
-    return world(site, look([site]), any_configuration=any_configuration, partly=partly)
+    return world(site, look([site]), any_configuration=any_configuration, partly=partly, any_history=any_history)
 
 
 def look(sites: Sequence[Site]) -> Snapshot:
@@ -102,16 +106,26 @@ def looking(sites: Sequence[Site]) -> Callable[[Site], Snapshot]:
     return one
 
 
-def world(site: Site, snapshot: Snapshot, *, any_configuration: bool = False, partly: bool = False) -> World:
+def world(
+    site: Site,
+    snapshot: Snapshot,
+    *,
+    any_configuration: bool = False,
+    partly: bool = False,
+    any_history: bool = False,
+) -> World:
     """What a snapshot says of one application. Raises what `survey` does."""
     app = site.application
     gone = {e.name: _no_branch(site, e) for e in app.environments if snapshot[e.ref] is None}
     if gone and not (partly and snapshot.tips):
         raise next(iter(gone.values()))
-    state = ledger.read(site.repository, app.name, snapshot[app.ledger])
+    standing = trust.read(site.repository, app, snapshot[app.ledger])
+    if not any_history:
+        check_begun(app, snapshot[app.ledger], standing)
     if not any_configuration:
-        check_configuration(app, state)
-    return World(snapshot, snapshot[app.ledger], state, missing={name: str(exc) for name, exc in gone.items()})
+        check_configuration(app, standing.state)
+    said = {name: str(exc) for name, exc in gone.items()}
+    return World(snapshot, snapshot[app.ledger], standing.state, missing=said, ignored=standing.ignored)
 
 
 def _no_branch(site: Site, environment: Environment) -> ConfigError:
@@ -120,6 +134,16 @@ def _no_branch(site: Site, environment: Environment) -> ConfigError:
         return ConfigError("the repository is empty: push the environments' branches first", where=site.repository.url)
     message = f"{environment.name} has no branch `{environment.branch}`{nearest(environment.branch, branches, 8)}"
     return ConfigError(message, where=site.repository.url)
+
+
+def check_begun(application: Application, tip: str | None, standing: Standing) -> None:
+    """Raises RefusedError for a ledger in which nothing counts, though it was kept by others who sign."""
+    if tip is not None and standing.sound is None and standing.state.in_force is None:
+        raise RefusedError(
+            "no record of its ledger is signed by an orchestrator that this file trusts",
+            where=application.name,
+            hint="keep the old keys in allowed_signers, with valid-before, until a new one has signed",
+        )
 
 
 def check_configuration(application: Application, state: State) -> None:

@@ -232,7 +232,7 @@ def test_validate_is_content_with_a_good_file(shop: Shop) -> None:
     """Without asking anybody."""
     shop.origin.path.rename(shop.folder / "elsewhere")
     assert shop("validate").status == 0
-    assert shop("--json", "validate").json == {"valid": True, "checks": [], "access": []}
+    assert shop("--json", "validate").json == {"valid": True, "ledger": "unsigned", "checks": [], "access": []}
 
 
 def checks(shop: Shop) -> tuple[int, dict[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.keys import key
+from tests.support.keys import key, line
 from tests.support.shop import Shop
 
 
@@ -56,3 +56,46 @@ def test_a_key_signs_records_and_promotions(shop: Shop, tmp_path: Path, monkeypa
     shop.round()
     assert signed(shop, "env/qa")[:1] == [True]
     assert all(signed(shop, "promotion/shop")[:4])
+
+
+def trusted(shop: Shop, tmp_path: Path) -> Path:
+    """A file that trusts the robot; the robot's key."""
+    bot = key(tmp_path, "bot")
+    (tmp_path / "signers").write_text(line("bot@example.com", bot))
+    shop.write(trust={"allowed_signers": "signers", "orchestrators": ["bot@example.com"]})
+    return bot
+
+
+def test_a_trusted_ledger_says_so(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `status`, `validate` and `audit`; a record that changes nothing is named, and `audit` ends with 4."""
+    bot = trusted(shop, tmp_path)
+    said = shop("run")
+    assert (said.status, "no key to sign with" in said.err) == (2, True)
+    assert "promotion/shop" not in "".join(shop.origin.refs())
+    assert "signing" in shop("validate", "--online").out
+    monkeypatch.setenv("PROMOTION_SIGNING_KEY", str(bot))
+    shop.round()
+    assert "ledger: signed" in shop("status").out
+    assert "ledger: signed" in shop("validate").out
+    assert "records are signed by bot@example.com" in shop("validate", "--online").out
+    assert "all holds; ledger: signed" in shop("audit").out
+    record = shop.origin.git("cat-file", "commit", shop.origin.tip("promotion/shop")).partition("\n\n")[2]
+    tree = shop.origin.git("rev-parse", "promotion/shop^{tree}").strip()
+    bad = shop.origin.git("commit-tree", tree, "-p", "promotion/shop", input=record).strip()
+    shop.origin.set("promotion/shop", bad)
+    assert f"! record {bad[:7]} changes nothing: it is not signed" in shop("status").out
+    assert "records that change nothing" in shop("validate", "--online").out
+    said = shop("audit")
+    assert (said.status, "changes nothing: it is not signed" in said.out) == (4, True)
+
+
+def test_another_list_of_keys_is_stopped(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As another gate would be: what differs is shown, and the way to make it the one in force."""
+    bot = trusted(shop, tmp_path)
+    monkeypatch.setenv("PROMOTION_SIGNING_KEY", str(bot))
+    shop.round()
+    (tmp_path / "signers").write_text(line("bot@example.com", bot) + line("eve@example.com", key(tmp_path, "eve")))
+    said = shop("status")
+    assert (said.status, "trust.allowed_signers" in said.err, "promotion configure" in said.err) == (2, True, True)
+    assert shop("configure", "--reason", "eve is here").status == 0
+    assert shop("status").status == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import observe
+from promotion import observe, trust
 from promotion.cli.access import access
 from promotion.errors import PromotionError
 from promotion.model import Health, short
@@ -26,7 +26,7 @@ def checkup(site: Site) -> tuple[list[Row], list[Row]]:
     rights = access(site, world)
     branches = ", ".join(e.branch for e in site.application.environments)
     rows = [_row(site, "repository", "ok", f"has {branches}"), _push(site, rights), _ledger(site, world)]
-    return [*rows, *_configuration(site, world), *_engines(site, world)], rights
+    return [*rows, *_signing(site), *_configuration(site, world), *_engines(site, world)], rights
 
 
 def _row(site: Site, what: str, verdict: str, reason: str, fix: str | None = None) -> Row:
@@ -45,7 +45,23 @@ def _ledger(site: Site, world: World) -> Row:
     name = site.application.ledger.removeprefix("refs/heads/")
     if world.ledger is None:
         return _row(site, "ledger", "note", f"{name} is not there yet: the first round begins it")
-    return _row(site, "ledger", "ok", f"{name} at {short(world.ledger)}, unsigned")
+    if world.ignored:
+        said = "; ".join(f"{short(oid)}: {why}" for oid, why in list(world.ignored.items())[:5])
+        return _row(site, "ledger", "note", f"{name} has records that change nothing: {said}", "promotion audit")
+    signed = "signed" if site.application.trust else "unsigned"
+    return _row(site, "ledger", "ok", f"{name} at {short(world.ledger)}, {signed}")
+
+
+def _signing(site: Site) -> Iterator[Row]:
+    """Whether what is recorded from here would count, where only signed records do."""
+    if site.application.trust is None:
+        return
+    try:
+        name = trust.signs_as(site.repository, site.application, site.clock())
+    except PromotionError as exc:
+        yield _row(site, "signing", "fault", str(exc), exc.hint)
+    else:
+        yield _row(site, "signing", "ok", f"records are signed by {name}")
 
 
 def _configuration(site: Site, world: World) -> Iterator[Row]:

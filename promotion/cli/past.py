@@ -141,10 +141,11 @@ def audit(context: typer.Context) -> int:
     call = call_of(context)
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any]:
-        world = observe.survey(site, any_configuration=True, partly=True)
+        world = observe.survey(site, any_configuration=True, partly=True, any_history=True)
         findings = report.audit(site, world)
         count = len(site.repository.history.ids(world.ledger)) if world.ledger else 0
-        return {"application": site.application.name, "events": count, "findings": findings}
+        signed = site.application.trust is not None
+        return {"application": site.application.name, "events": count, "signed": signed, "findings": findings}
 
     with sites_of(call) as found:
         applications, errors = each(found, one)
@@ -162,4 +163,5 @@ def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
         verdict = (
             f"{len(a['findings'])} do{'es' * (len(a['findings']) == 1)} not hold" if a["findings"] else "all holds"
         )
-        yield f"{a['application']}: {a['events']} events replayed, {verdict}; ledger: unsigned"
+        signed = "signed" if a["signed"] else "unsigned"
+        yield f"{a['application']}: {a['events']} events replayed, {verdict}; ledger: {signed}"

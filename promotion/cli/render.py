@@ -44,7 +44,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def status(application: Data, now: datetime, stale: timedelta) -> Iterator[str]:
     """The first screen: what is where, since when, is it well, what comes next and what keeps it."""
-    yield f"{application['application']}   ledger: {'unsigned' if application['ledger'] else 'none yet'}"
+    signed = "signed" if application["signed"] else "unsigned"
+    yield f"{application['application']}   ledger: {signed if application['ledger'] else 'none yet'}"
     rows = [
         [
             e["environment"],
@@ -60,6 +61,8 @@ def status(application: Data, now: datetime, stale: timedelta) -> Iterator[str]:
     yield from table(STATUS, rows)
     for e in application["environments"]:
         yield from (f"! {e['environment']}: {line}" for line in _hints(e, now))
+    for record in application["ignored"][:NAMED]:
+        yield f"! record {short(record['record'])} changes nothing: {record['reason']}     promotion audit"
     everything = [e["frozen"] for e in application["environments"] if e["frozen"] and e["frozen"]["everything"]]
     if everything:
         yield f"! everything {_freeze(everything[0], now)}     promotion thaw"

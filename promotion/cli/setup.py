@@ -85,8 +85,13 @@ def validate(
                 found, rights = [*found, *rows], [*rights, *of_site]
     bad = [row for row in found if row["verdict"] == "fault"] or [r for r in rights if r["may_write"] is False]
     names = "; ".join(f"{a.name} ({', '.join(e.name for e in a.environments)})" for a in pipeline.applications)
-    lines = [f"{call.config}: no errors: {names}; ledger: unsigned"] if not bad else []
-    answer(call, {"valid": not bad, "checks": found, "access": rights}, [*lines, *_rows(found), *_rights(rights)])
+    signed = "signed" if pipeline.applications[0].trust else "unsigned"
+    lines = [f"{call.config}: no errors: {names}; ledger: {signed}"] if not bad else []
+    answer(
+        call,
+        {"valid": not bad, "ledger": signed, "checks": found, "access": rights},
+        [*lines, *_rows(found), *_rights(rights)],
+    )
     return ConfigError.exit_status if bad else 0
 
 

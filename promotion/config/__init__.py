@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion.config import credentials, document, people
+from promotion.config import credentials, document, people, trust
 from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
 from promotion.config.places import directory
@@ -87,10 +87,12 @@ def _application(named: Named, heartbeat: str, base: Path, data: Mapping[str, An
     paths = tuple(path.removesuffix("/") for path in named.paths or ())
     environments = tuple(_environment(merged, named, base) for merged in ordered)
     both = zip(ordered, environments, strict=True)
-    overrides, seeds = people.overrides(data), people.seeds(data, base)
+    overrides, seeds, trusted = people.overrides(data), people.seeds(data, base), trust.of(data, base)
     in_force = {"heartbeat": heartbeat, "environments": {e.name: _in_force(e, made) for e, made in both}}
     if overrides.by:
         in_force["overrides"] = {"by": list(overrides.by), "skip": list(overrides.skip)}
+    if trusted:
+        in_force["trust"] = trust.in_force(trusted)
     return Application(
         named.name,
         named.place,
@@ -101,6 +103,7 @@ def _application(named: Named, heartbeat: str, base: Path, data: Mapping[str, An
         paths=paths,
         overrides=overrides,
         approvers=seeds,
+        trust=trusted,
     )
 
 

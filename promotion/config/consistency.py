@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion import calendar
-from promotion.config import credentials, names
+from promotion.config import credentials, names, trust
 from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
 from promotion.config.people import of_approvals, of_people
@@ -32,6 +32,7 @@ def findings(
     yield from of_repositories(applications)
     yield from _of_names(data.get("environments") or ())
     yield from of_people(data, raw)
+    yield from trust.findings(data, base)
     places, told, judged = places_of(applications, base), set[Steps](), set[Steps]()
     used = {each.listed for application in applications for each in application.environments}
     known = _names(raw.get("environments"))

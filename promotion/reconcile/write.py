@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from promotion import ledger, merging, observe
+from promotion import ledger, merging, observe, trust
 from promotion.errors import ConfigError, LockedError, PromotionError
 from promotion.model import Credential
 from promotion.observe import Site, World
@@ -77,7 +77,7 @@ def _written(lot: Sequence[Part]) -> list[Draft | None]:
         if not all(_same(part, after, branch) for part, after in zip(lot, afters, strict=True)):
             break
         worlds = [
-            replace(world, snapshot=after.snapshot, ledger=after.ledger, state=after.state)
+            replace(world, snapshot=after.snapshot, ledger=after.ledger, state=after.state, ignored=after.ignored)
             for world, after in zip(worlds, afters, strict=True)
         ]
     return [None] * len(lot)
@@ -91,6 +91,7 @@ def _credential(lot: Sequence[Part]) -> Credential | None:
 
 def _appended(part: Part, world: World) -> tuple[str, State]:
     tip, state = ledger.append(part.site.repository, world.ledger, world.state, part.draft.events)
+    trust.check(part.site.repository, part.site.application, tip, part.draft.events)
     assert tip is not None
     return tip, state
 

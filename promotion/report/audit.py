@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from promotion import ledger, merging
+from promotion import ledger, merging, trust
 from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
+from promotion.repository.signing import Signed
 from promotion.state import State
 from promotion.view import View
 
@@ -42,6 +43,10 @@ class _Replay:
     """Plan id -> the commit that it became."""
     commits: set[str] = field(default_factory=set)
     """Every M that an event tells of."""
+    begun: bool = False
+    """Whether a signed record said that only signed ones count: from there on the others change nothing."""
+    signed: dict[str, Signed] = field(default_factory=dict)
+    """Who signed the records that are judged now, where anybody is trusted."""
     made: dict[str, Commit] = field(default_factory=dict)
     """What the records that are judged now name, as far as the clone has it."""
 
@@ -49,6 +54,22 @@ class _Replay:
         objects, named = self.site.repository.objects, _named(records)
         lost = set(objects.missing(named))
         self.made = {made.oid: made for made in objects.commits([oid for oid in named if oid not in lost])}
+        if trusted := self.site.application.trust:
+            found = self.site.repository.signatures.line(trusted.signers, records[-1].oid, len(records))
+            self.signed = {one.oid: one for one in found}
+
+    def begin(self, record: Commit, event: Event) -> None:
+        """Notes that a record says that only signed ones count, if it counts itself."""
+        trusted = self.site.application.trust
+        if trusted and event.event == "configured" and "trust" in event.data["in_force"]:
+            self.begun = self.begun or trust.is_orchestrator(trusted, self.signed[record.oid])
+
+    def strange(self, record: Commit) -> str | None:
+        """Why a record changes nothing, where only signed ones count."""
+        app = self.site.application
+        if app.trust is None or not self.begun:
+            return None
+        return trust.judged(app.name, app.trust, record, self.signed[record.oid])
 
 
 def audit(site: Site, world: World) -> list[Finding]:
@@ -73,6 +94,8 @@ def audit(site: Site, world: World) -> list[Finding]:
             if is_ours(commit, app.name, name) and commit.oid not in replay.commits:
                 problem = f"{short(commit.oid)} says that it is a promotion, and no record tells of it"
                 findings.append(_finding(site, problem, None, name))
+    if app.trust and records and not replay.begun:
+        findings.append(_finding(site, "no orchestrator signed that only signed records count", None, None))
     return findings + [_finding(site, said, None, name) for name, said in world.missing.items()]
 
 
@@ -112,6 +135,8 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
     """One record: the environment that it is about, and what does not hold."""
     problems = [f"record has {len(record.parents)} parents"] if len(record.parents) > 1 else []
     environment: str | None = None
+    if why := replay.strange(record):
+        return None, [f"record changes nothing: {why}"]
     try:
         event = ledger.event_of(record)
         environment = event.environment
@@ -120,6 +145,7 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
         if event.event in JUDGED:
             problems += JUDGED[event.event](replay, event)
         replay.state = fold(replay.state, event)
+        replay.begin(record, event)
     except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as exc:
         problems.append(f"record is not readable: {exc}")
     if ledger.tree_of(replay.state) == record.tree:
@@ -130,7 +156,8 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
         return environment, [*problems, f"its state is not readable: {exc}"]
     if recorded != replay.state:
         problems.append("its state is not what the events up to here make of it")
-        replay.state = recorded  # said once; the records after it are judged from here
+        if not replay.begun:
+            replay.state = recorded  # said once; the records after it are judged from here
     return environment, problems
 
 

@@ -52,7 +52,14 @@ def status(site: Site, world: World, plans_: Mapping[str, Plan | PromotionError]
     known = plans(site, world) if plans_ is None else plans_
     world = replace(world, state=assumed(site, world))
     rows = [_row(site, world, e, known.get(e.name)) for e in site.application.environments]
-    return {"application": site.application.name, "ledger": world.ledger, "environments": rows}
+    app = site.application
+    counted = {"signed": app.trust is not None, "ignored": ignored(world)}
+    return {"application": app.name, "ledger": world.ledger, **counted, "environments": rows}
+
+
+def ignored(world: World) -> list[dict[str, str]]:
+    """The newest records of the ledger that change nothing, oldest first."""
+    return [{"record": oid, "reason": why} for oid, why in world.ignored.items()]
 
 
 def assumed(site: Site, world: World) -> State:

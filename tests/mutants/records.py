@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import cut
+from tests.mutants.mutant import Edit, cut, cut_all
 
 COPY = "test_safety::test_s14_an_edited_copy_is_stopped_everywhere"
 CHANGED = "test_safety::test_s16_a_record_that_was_changed_is_noticed"
@@ -278,4 +278,119 @@ S16 = (
     ),
 )
 
-MUTANTS = (*S14, *S16)
+ATTACKS = "test_trust::test_what_others_push_changes_nothing"
+TOLD = "test_trust::test_whoever_would_not_be_believed_is_told_before_writing"
+SIGNING = "test_repository_signing::test_"
+
+S17 = (
+    cut(
+        "S17",
+        "a record without a trusted signature changes nothing",
+        "trust:judged",
+        "signed.principal is None",
+        "False",
+        ATTACKS,
+    ),
+    cut("S17", "nor one that is no chain", "trust:judged", "len(record.parents) > 1", "False", ATTACKS),
+    cut("S17", "nor one of another application", "trust:_barred", "event.application != name", "False", ATTACKS),
+    cut(
+        "S17",
+        "nor one that its signer may not write",
+        "trust:_barred",
+        "event.event not in DECISIONS",
+        "False",
+        ATTACKS,
+    ),
+    cut(
+        "S17",
+        "nor one that an approver signed for another",
+        "trust:_barred",
+        "return None if own else f'{principal} signed it for {event.by}'",
+        "return None",
+        ATTACKS,
+        TOLD,
+    ),
+    cut(
+        "S17",
+        "a signed answer is its signer's",
+        "trust:_barred",
+        "event.event in ANSWERS and event.data.get('how') == 'signed' and not own",
+        "False",
+        "test_trust::test_an_answer_is_signed_by_whoever_gave_it",
+    ),
+    cut(
+        "S17",
+        "only what an orchestrator signed is believed with its state",
+        "trust:_read",
+        "is_orchestrator(trust, signed) and judged(app.name, trust, record, signed) is None",
+        "judged(app.name, trust, record, signed) is None",
+        "test_trust::test_audit_names_an_approvers_forged_state",
+    ),
+    cut(
+        "S17",
+        "a signed commit that is no record begins nothing",
+        "trust:_read",
+        "is_orchestrator(trust, signed) and judged(app.name, trust, record, signed) is None",
+        "is_orchestrator(trust, signed)",
+        "test_trust::test_a_signed_promotion_is_no_ledger",
+    ),
+    cut(
+        "S17",
+        "a ledger in which nothing counts is refused",
+        "observe:check_begun",
+        "tip is not None and standing.sound is None and standing.state.in_force is None",
+        "False",
+        "test_trust::test_a_key_gives_way_to_another",
+    ),
+    cut(
+        "S17",
+        "whoever would not be believed is told before",
+        "reconcile.write:_appended",
+        "trust.check(part.site.repository, part.site.application, tip, part.draft.events)",
+        "pass",
+        TOLD,
+    ),
+    cut(
+        "S17",
+        "the list of keys is the one that is in force",
+        "repository.signing:Signatures._list",
+        "not path.is_file() or path.read_bytes() != signers",
+        "not path.is_file()",
+        f"{SIGNING}the_list_is_the_one_that_was_handed_in",
+    ),
+    cut_all(
+        "S17",
+        "only SSH signatures are asked for",
+        (
+            Edit(
+                "repository.signing:Signatures._verified",
+                "[('gpg.ssh.allowedSignersFile', str(self._list(signers))), *ONLY_SSH]",
+                "[('gpg.ssh.allowedSignersFile', str(self._list(signers)))]",
+            ),
+            Edit(
+                "repository.signing:_read",
+                "word in 'GU' and not fingerprint.startswith('SHA256:')",
+                "False",
+            ),
+        ),
+        f"{SIGNING}another_kind_of_signature_is_none",
+    ),
+    cut(
+        "S17",
+        "the sum of the keys is in force",
+        "config.trust:in_force",
+        "sha256(trust.signers).hexdigest()",
+        "''",
+        "test_config_trust::test_trust_is_in_force_with_the_sum_of_the_keys",
+    ),
+    cut(
+        "S17",
+        "audit names what changes nothing",
+        "report.audit:_Replay.strange",
+        "app.trust is None or not self.begun",
+        "True",
+        ATTACKS,
+    ),
+)
+
+MUTANTS = (*S14, *S16, *S17)

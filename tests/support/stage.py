@@ -70,9 +70,9 @@ class Stage:
             Application("shop", str(origin.path), "refs/heads/promotion/shop", tuple(environments), in_force),
         )
 
-    def open(self, cache: str = "cache", by: str = "robot@example.com") -> Site:
+    def open(self, cache: str = "cache", by: str = "robot@example.com", **variables: str) -> Site:
         """Another orchestrator, with a clone cache of its own unless it names the same one."""
-        git = Git(os.environ, self.folder / cache)
+        git = Git({**os.environ, **variables}, self.folder / cache)
         repository = Repository(self.application.repository, git, self.folder / cache)
         self.opened.append(Site(self.application, repository, self.clock, by))
         return self.opened[-1]
