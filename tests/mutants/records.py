@@ -10,7 +10,7 @@ NONE_OF_OURS = "test_ledger::test_a_state_that_is_none_of_ours_is_refused"
 AUDIT = "test_report::test_audit_sees_"
 
 S14 = (
-    cut("S14", "an edited copy is stopped", "observe:world", "check_configuration(app, state)", "pass", COPY),
+    cut("S14", "an edited copy is stopped", "observe:world", "check_configuration(app, standing.state)", "pass", COPY),
     cut(
         "S14",
         "any difference counts",
