@@ -19,7 +19,7 @@ AROUND = (0, -1, 1)
 LONGEST = 4096
 
 
-def step(seed: str, code: str, now: datetime) -> int | None:
+def step(seed: str, code: str, now: datetime, who: str) -> int | None:
     """The step of 30 seconds that a code belongs to, at most one away from now; None for a wrong one. Raises ConfigError."""
     typed = code.replace(" ", "")
     if not re.fullmatch(r"[0-9]{6}", typed):
@@ -30,7 +30,7 @@ def step(seed: str, code: str, now: datetime) -> int | None:
         found = (present + n for n in AROUND if hmac.compare_digest(codes.generate_otp(present + n), typed))
         return next(found, None)
     except (binascii.Error, ValueError) as exc:
-        raise ConfigError("a seed is not base32, as authenticators take it", where="approvers") from exc
+        raise ConfigError(f"the seed of {who} is none: base32, as authenticators take it, of 112 bits or more") from exc
 
 
 def seed(where: Seed, who: str, environ: Mapping[str, str]) -> str:

@@ -175,7 +175,7 @@ def _step(site: Site, world: World, who: str, code: str | None) -> int:
     where = site.application.approvers.get(person(who))
     if where is None:
         raise ConfigError(f"`approvers` names no seed of {who}, so no code of theirs can be told")
-    step = codes.step(codes.seed(where, who, site.environ), code or "", site.clock())
+    step = codes.step(codes.seed(where, who, site.environ), code or "", site.clock(), who)
     if step is None:
         raise RefusedError(f"this is not the code of {who} at this time: six digits, at most 30 s old")
     if step <= world.state.codes.get(person(who), -1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from promotion.events import Event
 from promotion.model import Environment, OutcomeWord, VerificationWord, iso, short
 from promotion.observe import Site
 from promotion.reconcile.draft import Draft, holds, news
+from promotion.reconcile.overriding import overridden, overriding
 from promotion.reconcile.write import TRIES, Part, write
 from promotion.view import Plan
 
@@ -48,11 +49,15 @@ def promote(
     allow_empty: bool = False,
     dry_run: bool = False,
     by_hand: bool = True,
+    override: Sequence[str] = (),
+    reason: str = "",
 ) -> Result:
     """One hop now, if everything says pass; its source is observed first.
 
-    `chosen` is a full commit id, `plan_id` a prefix: with it only this very plan may land. Raises PromotionError.
+    `chosen` is a full commit id, `plan_id` a prefix: with it only this very plan may land. The gates in `override` are passed
+    for this `reason`, if whoever acts may. Raises PromotionError.
     """
+    over = overriding(site, override, reason)
     if environment.source is None:
         raise ConfigError(f"{environment.name} takes commits from nobody: people push to {environment.branch}")
     asked = [site.application.environment(name) for name in (environment.source, *environment.requires)]
@@ -64,7 +69,9 @@ def promote(
         world = replace(world, unread={})
         draft = holds(site, news(site, world, strict=[environment]))
         world = draft.drafted
-        plan = answers.plan(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
+        plan = answers.plan(
+            site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty, overriding=over
+        )
         if plan_id and not (plan.plan_id or "").startswith(plan_id):
             now = f"now it is {plan.plan_id[:8]}" if plan.plan_id else f"now: {plan.reason}"
             if not dry_run:
@@ -112,7 +119,7 @@ def prepare(site: Site, draft: Draft, plan: Plan) -> Part | None:
     """What lands a plan, with all events drafted so far; its commit is written into the clone only. None: it does not pass."""
     if plan.verdict != "pass" or plan.merged is None or plan.merged.tree is None:
         return None
-    return Part(site, draft.plus(_event_of(site, draft, plan)), plan)
+    return Part(site, draft.plus(*overridden(site, plan), _event_of(site, draft, plan)), plan)
 
 
 def landed(part: Part) -> Result:

@@ -17,6 +17,7 @@ from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
 from promotion.repository.signing import Signed
+from promotion.report import consent
 from promotion.state import State
 from promotion.view import View
 
@@ -47,6 +48,10 @@ class _Replay:
     """Whether a signed record said that only signed ones count: from there on the others change nothing."""
     signed: dict[str, Signed] = field(default_factory=dict)
     """Who signed the records that are judged now, where anybody is trusted."""
+    before: str | None = None
+    """The record before the one that is judged."""
+    passed: tuple[str, frozenset[str]] = ("", frozenset())
+    """The plan that the record before was about, and the gates that somebody got past with it."""
     made: dict[str, Commit] = field(default_factory=dict)
     """What the records that are judged now name, as far as the clone has it."""
 
@@ -144,10 +149,15 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
             problems.append(f"record of application {event.application!r}")
         if event.event in JUDGED:
             problems += JUDGED[event.event](replay, event)
+        replay.passed = ("", frozenset())
+        if event.event == "overridden":
+            problems += consent.overridden(replay.state, event)
+            replay.passed = (event.data["plan_id"], frozenset(event.data["gates"]))
         replay.state = fold(replay.state, event)
         replay.begin(record, event)
     except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as exc:
         problems.append(f"record is not readable: {exc}")
+    replay.before = record.oid
     if ledger.tree_of(replay.state) == record.tree:
         return environment, problems
     try:
@@ -174,8 +184,11 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     yield from _source(replay, event)
     if any(hold.commit == source for hold in replay.state.of(name).holds):
         yield f"{short(source)} was held for {name} when it was promoted there"
+    past = replay.passed[1] if replay.passed[0] == plan_id else frozenset()
+    if "approval" not in past:
+        yield from consent.approved(replay.site, replay.state, replay.before, event)
     for frozen in (replay.state.frozen, replay.state.of(name).frozen):
-        if frozen is not None and frozen.holds(event.at):
+        if frozen is not None and frozen.holds(event.at) and (frozen.strict or "freeze" not in past):
             yield f"{name} was frozen by {frozen.by} when {short(source)} was promoted there"
     if commit not in replay.made:
         yield f"{short(commit)} is not in the repository any more"

@@ -134,7 +134,11 @@ def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
         yield f"  next    promotion sync {source}, if nothing else deploys it; then promotion observe {source}"
     elif plan and (freezes := [v for v in plan.verdicts if v.gate == "freeze"]):
         named = "" if len(freezes) > 1 or plan.view.frozen else f" {result.environment}"
-        yield f"  next    promotion thaw{named}"
+        may = plan.view.application.overrides
+        other = f"   or   --override freeze --reason R ({', '.join(may.by)} may)" if "freeze" in may.skip else ""
+        yield f"  next    promotion thaw{named}{other}"
+    elif result.outcome == "waiting" and plan and plan.asked and plan.plan_id:
+        yield f"  next    promotion approve {plan.plan_id[:8]}"
     elif result.outcome in ("waiting", "refused"):
         yield f"  next    promotion plan {result.environment}"
 

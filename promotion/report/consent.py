@@ -1,0 +1,65 @@
+"""Whether people had their say when something was promoted, replayed from the records before it; writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from promotion import authors
+from promotion.events import Event
+from promotion.gates import approval
+from promotion.model import Application, Environment, Spec, person, short
+from promotion.observe import Site, World
+from promotion.repository import Snapshot
+from promotion.state import Answer, State
+
+LENIENT = timedelta(minutes=10)
+"""By how much an approval may have been over when the record was made: it was decided a little earlier, maybe by another clock."""
+
+
+def overridden(state: State, event: Event) -> Iterator[str]:
+    """What does not hold about one override: the configuration in force says who may, and past what."""
+    allowed: Mapping[str, Any] = (state.in_force or {}).get("overrides", {})
+    gates = list(event.data["gates"])
+    if person(event.by) not in allowed.get("by", ()):
+        yield f"{event.by} overrode {', '.join(gates)} for {event.environment}, and was not among those who may"
+    elif wrong := [gate for gate in gates if gate not in allowed.get("skip", ())]:
+        yield f"{event.by} overrode {', '.join(wrong)} for {event.environment}, which may not be overridden"
+
+
+def approved(site: Site, state: State, ledger: str | None, event: Event) -> Iterator[str]:
+    """What does not hold about a promotion into an environment that asks people. `state` and `ledger` are from before it."""
+    name, source = event.environment or "", event.data["source"]
+    app = _application(site.application, state)
+    environment = next((e for e in app.environments if e.name == name), None)
+    settings = environment.approval if environment else None
+    if environment is None or settings is None:
+        return
+    said = [answer for answer in state.of(name).answers if answer.plan_id == event.data["plan_id"]]
+    granted: list[Answer] = []
+    for other in app.decided_with(environment):
+        there = state.of(other.name)
+        said += [answer for answer in there.answers if answer.source == source]
+        granted += there.granted.get(source, ())
+    wrote: frozenset[str] | None = frozenset()
+    if settings.get("not_author"):
+        world = World(Snapshot({}), ledger, state)
+        wrote = authors.of(replace(site, application=app), world, environment, event.data["base"], source)
+    stood = approval.standing(settings, said, granted, wrote, event.at - LENIENT)
+    if stood.verdict.verdict != "pass":
+        yield f"{short(source)} was promoted to {name} with {stood.brief} approvals"
+
+
+def _application(application: Application, state: State) -> Application:
+    """The application as the configuration in force had it: who takes commits from whom, and who is asked."""
+    known: Mapping[str, Mapping[str, Any]] = (state.in_force or {}).get("environments", {})
+    environments = tuple(_environment(name, settings) for name, settings in known.items())
+    paths = next((tuple(s["paths"]) for s in known.values() if "paths" in s), ())
+    return replace(application, environments=environments, paths=paths)
+
+
+def _environment(name: str, settings: Mapping[str, Any]) -> Environment:
+    gates = tuple(Spec(g["type"], {k: v for k, v in g.items() if k != "type"}) for g in settings.get("gates", ()))
+    return Environment(name, settings.get("branch", ""), settings.get("from"), gates=gates)
