@@ -74,7 +74,7 @@ def test_every_verb_is_registered_once() -> None:
         (["plan", "dev"], "takes commits from nobody"),
         (["promote", "*"], "means several environments"),
         (["rollback", "qa"], "no verb `rollback`"),
-        (["promote", "qa", "--override", "soak"], "no option `--override`"),
+        (["promote", "qa", "--override", "soack"], "did you mean `soak`?"),
         (["history", "--limit", "0"], "--limit"),
         (["hold", "qa", "1234", "--reason", " "], "no commit 1234"),
     ],

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, look, past, people, proposals, setup, waiting
+from promotion.cli import act, approving, look, past, people, proposals, setup, waiting
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
@@ -85,6 +85,9 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("run", act.run, "Act", "promotion run --every 30s --sync"),
     ("observe", act.observe, "Act", "promotion observe qa"),
     ("sync", act.sync, "Act", "promotion sync dev --every 30s"),
+    ("approve", approving.approve, "Decide", "promotion approve 7c1e9a42"),
+    ("reject", approving.reject, "Decide", "promotion reject 7c1e9a42 --reason 'not before the weekend'"),
+    ("withdraw", approving.withdraw, "Decide", "promotion withdraw 7c1e9a42"),
     ("hold", people.hold, "Decide", "promotion hold prod 4f2a91c --reason 'memory leak'"),
     ("lift", people.lift, "Decide", "promotion lift prod 4f2a91c"),
     ("freeze", people.freeze, "Decide", "promotion freeze 'prod-*' --until 2h --reason 'an incident'"),

@@ -11,7 +11,7 @@ import typer
 
 from promotion import observe as observation
 from promotion import reconcile, report
-from promotion.cli import remote, render
+from promotion.cli import remote, render, shown
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed, note
 from promotion.cli.progress import Progress
@@ -42,6 +42,10 @@ def promote(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Even if nothing but protected files is left.")
     ] = False,
+    override: Annotated[
+        str | None, typer.Option("--override", metavar="GATES", help="Past these, if you may: soak,freeze.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why past them; it is recorded.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
     on_prefect: Remote = False,
 ) -> int:
@@ -51,12 +55,19 @@ def promote(
     if plan is not None and (not 4 <= len(plan) <= 64 or plan.lower().strip("0123456789abcdef")):
         raise ConfigError(f"{plan!r} is no plan: give 4 to 64 hex digits", where="--plan")
     plan = plan.lower() if plan else None
+    past = [word.strip() for word in override.split(",") if word.strip()] if override is not None else []
+    if override is not None and not past:
+        raise ConfigError("names no gate: soak, window, approval, freeze", where="--override")
+    if reason and not past:
+        raise ConfigError("is why a gate is overridden: it needs --override", where="--reason")
+    if on_prefect and past:
+        raise ConfigError("is said here, by whoever may: not with --remote", where="--override")
     if on_prefect:
         asked = {"plan": plan, "wait": wait, "allow_empty": allow_empty, "dry_run": dry_run}
         return remote.promote(call, environment, commit=commit, **asked)
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
-        options = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty}
+        options = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty, "override": past, "reason": reason}
         try:
             if patience is None or dry_run:
                 result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
@@ -64,6 +75,8 @@ def promote(
                 result = _patiently(call, site, target, patience, stop, options)
         except ContendedError as exc:
             result = reconcile.contended(site, target, exc)
+        if result.plan is not None:
+            shown.remember(site, result.plan)
     data = report.result(result)
     lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *report.advice(result, dry_run=dry_run)]
     answer(call, data, lines)

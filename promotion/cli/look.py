@@ -14,6 +14,7 @@ import typer
 
 from promotion import answers, config, model, observe, report
 from promotion.cli import render
+from promotion.cli import shown as remembered
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
 from promotion.cli.output import addressed, answer, complain, is_terminal, printed, shown
 from promotion.cli.rounds import worst
@@ -147,6 +148,7 @@ def plan(
         world = read(site, [site.application.environment(target.source)], live=live)
         made = answers.plan(site, world, target, chosen=chosen)
         data = report.plan(site, made, report.assumed(site, world))
+        remembered.remember(site, made)
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
     return judged(made).status

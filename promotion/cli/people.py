@@ -18,6 +18,7 @@ from promotion.errors import ConfigError, PromotionError
 from promotion.events import Event
 from promotion.model import iso, short
 from promotion.sites import utc_now
+from promotion.wording import reason as a_reason
 
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)]
 Commit = Annotated[str, typer.Argument(metavar="COMMIT", help="A commit, or a unique prefix.", show_default=False)]
@@ -116,9 +117,7 @@ def _recorded(call: Call, event: Event, said: str, undo: str) -> int:
 
 
 def _said(reason: str) -> str:
-    if not reason.strip():
-        raise ConfigError("a reason is one that people can read", where="--reason")
-    return reason.strip()
+    return a_reason(reason, "--reason")
 
 
 def configure(context: typer.Context, reason: Reason, sign: Sign = False) -> int:

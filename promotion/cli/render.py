@@ -112,6 +112,9 @@ def _hints(e: Data, now: datetime) -> Iterator[str]:
     for hold in (hold for hold in e["holds"] if not hold["fixed"]):
         undo = f"promotion lift {e['environment']} {short(hold['commit'])}"
         yield f"holds {short(hold['commit'])}: {hold['reason']} ({hold['by']})     {undo}"
+    if e["approval"] and e["approval"]["may"] and e["verdict"] == "wait":
+        names = ", ".join(e["approval"]["may"][:NAMED])
+        yield f"plan {e['plan_id'][:8]} waits for {names}     promotion approve {e['plan_id'][:8]}"
     if e["drift"]:
         more = e["drift"] - NAMED
         names = ", ".join(e["drift_paths"][:NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -160,7 +163,9 @@ def plan(data: Data) -> Iterator[str]:
         yield f"  over    {len(data['passed_over']) - NAMED} more"
     for number, step in enumerate(data["resolution"]):
         yield f"  {'resolve' if not number else '       '} {step}"
-    if data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
+    if data["approval"] and any(v["gate"] == "approval" and v["verdict"] == "wait" for v in data["verdicts"]):
+        yield f"  next    promotion approve {data['plan_id'][:8]}"
+    elif data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
         pinned = f" --plan {data['plan_id'][:8]}" if data["plan_id"] else ""
         yield f"  next    promotion promote {data['environment']}{pinned}"
 

@@ -10,11 +10,14 @@ from promotion.report.hops import advice, event, plan, result, waits
 from promotion.report.origins import origin
 from promotion.report.past import history
 from promotion.report.places import concerns, where
+from promotion.report.requests import answered, asking, named
 from promotion.report.standing import assumed, plans, quick, status
 
 __all__ = [
     "Awaited",
     "advice",
+    "answered",
+    "asking",
     "assumed",
     "audit",
     "awaited",
@@ -22,6 +25,7 @@ __all__ = [
     "drift",
     "event",
     "history",
+    "named",
     "origin",
     "plan",
     "plans",

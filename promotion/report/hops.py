@@ -10,6 +10,7 @@ from promotion.model import Commit, Verdict, iso, shown, span
 from promotion.observe import Site
 from promotion.report import conflicts
 from promotion.report.origins import origin, origins
+from promotion.report.said import as_data
 from promotion.state import State
 from promotion.view import Change, Plan
 
@@ -74,6 +75,8 @@ def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
         "resolution": conflicts.resolution(plan) if plan.verdict == "conflict" else [],
         "verdicts": [_verdict(v) for v in plan.verdicts],
         "passed_over": [{"commit": p.commit, "verdict": p.verdict, "reason": p.reason} for p in plan.passed_over],
+        "approval": as_data(plan.asked) if plan.asked else None,
+        "overridden": list(plan.overridden),
         "then": _then(plan),
     }
 

@@ -13,6 +13,7 @@ from promotion.errors import ConfigError, PromotionError
 from promotion.model import Environment, Health, Verdict, iso, shown
 from promotion.observe import Site, World
 from promotion.report.origins import origin
+from promotion.report.said import as_data
 from promotion.state import EnvironmentState, Hold, Release, State
 from promotion.view import Plan
 
@@ -150,10 +151,18 @@ def _since(site: Site, state: EnvironmentState, tip: str) -> str:
 
 def _next(plan: Plan | PromotionError | None) -> dict[str, Any]:
     if plan is None:
-        return {"candidate": None, "verdict": None, "waiting_for": None, "until": None, "plan_id": None, "hint": None}
+        return {
+            "candidate": None,
+            "verdict": None,
+            "waiting_for": None,
+            "until": None,
+            "plan_id": None,
+            "hint": None,
+            "approval": None,
+        }
     if isinstance(plan, PromotionError):
         said = {"verdict": "block", "waiting_for": plan.message, "hint": plan.hint}
-        return {"candidate": None, "until": None, "plan_id": None, **said}
+        return {"candidate": None, "until": None, "plan_id": None, "approval": None, **said}
     untils = [v.until for v in plan.verdicts if v.verdict == "wait"]
     known = [until for until in untils if until is not None]
     return {
@@ -163,4 +172,5 @@ def _next(plan: Plan | PromotionError | None) -> dict[str, Any]:
         "until": iso(max(known)) if known and len(known) == len(untils) else None,
         "plan_id": plan.plan_id,
         "hint": None,
+        "approval": as_data(plan.asked) if plan.asked and plan.asked.verdict.verdict != "pass" else None,
     }
