@@ -16,8 +16,8 @@ from promotion.fold import fold
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
-from promotion.repository.signing import Signed
 from promotion.report import consent
+from promotion.repository.signing import Signed
 from promotion.state import State
 from promotion.view import View
 
