@@ -16,6 +16,8 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterState,
     FlowRunFilterStateType,
@@ -33,6 +35,8 @@ T = TypeVar("T")
 
 SECONDS = 5.0
 """A question's deadline in all."""
+PAGE = 200
+"""How many things the server gives at once."""
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED]
 
 
@@ -131,6 +135,15 @@ class Api:
             lambda c: c.read_flow_runs(flow_run_filter=wanted, deployment_filter=of, sort=newest, limit=200)
         )
 
+    def tagged(self, flow: str, *tags: str, states: Sequence[StateType] | None = None) -> list[FlowRun]:
+        """The newest runs of a flow with all of these tags, 200 at most, whoever serves it."""
+        wanted = FlowRunFilter(
+            tags=FlowRunFilterTags(all_=list(tags)),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states))) if states else None,
+        )
+        of, newest = FlowFilter(name=FlowFilterName(any_=[flow])), FlowRunSort.EXPECTED_START_TIME_DESC
+        return self.ask(lambda c: c.read_flow_runs(flow_filter=of, flow_run_filter=wanted, sort=newest, limit=PAGE))
+
     def start(self, deployment: UUID, name: str, key: str, tags: list[str], parameters: dict[str, Any]) -> FlowRun:
         """The run of this idempotency key; made if there is none."""
         return self.ask(
@@ -153,6 +166,28 @@ class Api:
 
     def rename(self, run: UUID, name: str) -> None:
         self.ask(lambda c: c.set_flow_run_name(run, name))
+
+    # --- what is kept with a run ------------------------------------------------------------------------------------
+
+    def kept(self, run: UUID) -> dict[str, str]:
+        """All that is kept with a run by its key, as JSON: forms, what was typed into them, and what `keep` added."""
+        known: dict[str, str] = {}
+        while True:
+            seen = set(known)
+            page = self.ask(lambda c, s=seen: c.filter_flow_run_input(run, "", PAGE, s))  # type: ignore[misc]
+            known |= {each.key: each.value for each in page}
+            if len(page) < PAGE:
+                return known
+
+    def keep(self, run: UUID, key: str, value: str) -> bool:
+        """Keeps a text with a run; False when there is one of this key already."""
+        try:
+            self.ask(lambda c: c.create_flow_run_input(run, key, value))
+        except TemporaryError as exc:
+            if _status(exc) != 409:
+                raise
+            return False
+        return True
 
     # --- artifacts -------------------------------------------------------------------------------------------------
 
@@ -217,5 +252,9 @@ def _gist(error: Exception) -> str:
 
 def _gone(error: TemporaryError) -> bool:
     """Whether the server has lost what it is asked about, as a new database has."""
+    return _status(error) == 404
+
+
+def _status(error: TemporaryError) -> int | None:
     cause = error.__cause__
-    return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404
+    return cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from flows import pages, states
 from flows.api import Api
@@ -25,14 +27,19 @@ class Board:
     shown: str = ""
     at: datetime | None = None
 
-    def show(self, api: Api, site: Site, done: Round, note: str = "") -> None:
-        """Writes the board when something on it changed, and once a minute. Raises TemporaryError."""
+    def show(
+        self, api: Api, site: Site, done: Round, note: str = "", links: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Writes the board when something on it changed, and once a minute. Raises TemporaryError.
+
+        `links` are by environment where people answer what it waits for.
+        """
         now, name = utc_now(), site.application.name
         decided = all(e.name in done.plans for e in site.application.environments if e.source)
         plans = done.plans if decided else {**report.plans(site, done.world), **done.plans}
         status = report.status(site, done.world, plans)
         rows = pages.board_rows(status, {target: brief(plan, now) for target, plan in plans.items()}, now)
-        text = pages.board(name, rows, [*pages.reasons(status), *([f"- **{note}**"] if note else [])])
+        text = pages.board(name, rows, [*pages.reasons(status), *([f"- **{note}**"] if note else [])], links)
         shown = pages.steady(text)
         if shown == self.shown and self.at is not None and now - self.at < EVERY:
             return
@@ -49,5 +56,5 @@ def brief(plan: Plan | PromotionError, now: datetime) -> str:
         return ""
     if plan.verdict == "conflict":
         return "conflict"
-    gates = states.gates([v for v in plan.verdicts if v.verdict == plan.verdict], now)
+    gates = states.gates([v for v in plan.verdicts if v.verdict == plan.verdict], now, plan.asked)
     return f"blocked by {gates}" if plan.verdict == "block" else gates

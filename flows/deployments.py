@@ -22,6 +22,7 @@ from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows.api import Api, full_name
+from flows.approve import approve
 from flows.promote import promote, propagate
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
@@ -60,7 +61,7 @@ def check_name(pipeline: Pipeline, name: str | None) -> None:
     """
     config = str(pipeline.path.absolute())
     with Api() as api:
-        for flow in ("promote", "propagate"):
+        for flow in ("promote", "propagate", "approve"):
             found = api.deployment(full_name(flow, name))
             if found is None or found.config in (None, config):
                 continue
@@ -102,7 +103,7 @@ def _watch(names: Sequence[str]) -> None:
 
 
 def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeployment]:
-    """`promote` with the environments' schedules, and `propagate` without any; both by this name, if there is one.
+    """`promote` with the environments' schedules, `propagate` and `approve` without any; all by this name, if there is one.
 
     Without a version type Prefect would ask git where it was started, with all our variables, and keep the address of that
     repository's remote: there may be a token in either.
@@ -127,7 +128,15 @@ def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeplo
         version_type=VersionType.SIMPLE,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
     )
-    return [_plain(hop), _plain(everything)]
+    request = approve.to_deployment(
+        name or "approve",
+        parameters=config,
+        tags=["promotion"],
+        description="Asks people whether one plan may land. The round loop starts it.",
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        version_type=VersionType.SIMPLE,
+    )
+    return [_plain(hop), _plain(everything), _plain(request)]
 
 
 def _plain(deployment: Any) -> RunnerDeployment:

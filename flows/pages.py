@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Any
 
 from promotion.model import instant, short
@@ -85,20 +86,27 @@ def hop(plan: Data, news: Sequence[str]) -> str:
 
 def _landing(plan: Data) -> list[str]:
     """How the files land, in words: what was tested is what lands, or exactly where not; and what comes then."""
-    source, target = escape(plan["source"]["environment"]), escape(plan["environment"])
-    changes, kept = plan["changes"], plan["kept"]
+    source, changes = escape(plan["source"]["environment"]), plan["changes"]
     if plan["conflicts"]:
         return [f"**Both sides changed:** {', '.join(code(side['path']) for side in plan['conflicts'][:ROWS])}"]
     if not changes:
         return []
     files = f"{len(changes)} {'file' if len(changes) == 1 else 'files'}"
+    return [
+        f"**Lands:** {files}, {f'exactly as tested in {source}' if plan['identical'] else 'see what differs'}",
+        *unlike(plan),
+        f"**Then:** {escape(plan['then'])}",
+    ]
+
+
+def unlike(plan: Data) -> list[str]:
+    """Where what lands is not what was tested in the source; '' where there is nothing to say."""
+    source, target, kept = escape(plan["source"]["environment"]), escape(plan["environment"]), plan["kept"]
     protected = [code(c["path"]) for c in kept if c["explained_by"] == "kept"]
     other = [f"{code(c['path'])} ({UNLIKE[c['explained_by']]})" for c in kept if c["explained_by"] in UNLIKE]
     return [
-        f"**Lands:** {files}, {f'exactly as tested in {source}' if plan['identical'] else 'see what differs'}",
         f"**Not identical to {source}:** {_some(other)}" if other else "",
         f"**Kept from {target}:** {_some(protected)} (protected)" if protected else "",
-        f"**Then:** {escape(plan['then'])}",
     ]
 
 
@@ -149,6 +157,7 @@ def hops(results: Sequence[Data], errors: Sequence[str]) -> str:
 
 # --- the board -----------------------------------------------------------------------------------------------------
 
+NO_LINKS: Mapping[str, str] = MappingProxyType({})
 BOARD = ("environment", "release", "origin", "since", "health", "next", "waits for")
 
 
@@ -202,11 +211,18 @@ def steady(text: str) -> str:
     return re.sub(r"\b(\d+[smhd])+\b", "", text)
 
 
-def board(application: str, rows: Sequence[Mapping[str, str]], more: Sequence[str]) -> str:
-    """The board of one application: `rows` as a table, `more` as lines of markdown below it."""
-    return "\n".join(
-        [f"## {escape(application)}", *table(BOARD, ([escape(row[c]) for c in BOARD] for row in rows)), "", *more]
-    )
+def board(
+    application: str, rows: Sequence[Mapping[str, str]], more: Sequence[str], links: Mapping[str, str] = NO_LINKS
+) -> str:
+    """The board of one application: `rows` as a table, `more` as lines of markdown below it; `links` are by environment."""
+    cells = ([*(escape(row[c]) for c in BOARD[:-1]), _linked(row, links)] for row in rows)
+    return "\n".join([f"## {escape(application)}", *table(BOARD, cells), "", *more])
+
+
+def _linked(row: Mapping[str, str], links: Mapping[str, str]) -> str:
+    """What an environment waits for, with the page where that is answered."""
+    text, link = escape(row[BOARD[-1]]), links.get(row["environment"])
+    return f"[{text}]({link})" if link and text else text
 
 
 def dumped(rows: Sequence[Mapping[str, str]]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -20,9 +21,10 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import FailedRun
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.urls import url_for
 
-from flows import asked, pages, states
-from flows.api import Api
+from flows import asked, pages, runs, states
+from flows.api import OPEN_STATES, Api
 from flows.asked import Asked, Round
 from flows.entry import environ
 from flows.page import Page
@@ -234,9 +236,22 @@ def _over(site: Site, target: Environment, result: Result, page: Page, *, dry_ru
     elif result.commit and result.verification:
         state = states.of_verification(result.verification, result.commit, result.reason)
     if plan is not None:
-        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500)]))
+        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500), _asked(page, result)]))
     log.info("%s: %s", state.name, result.reason)
     return state
+
+
+def _asked(page: Page, result: Result) -> str:
+    """Where people are asked about a plan that waits for them, as markdown; '' while they are not."""
+    plan_id = result.plan_id
+    if result.outcome != "waiting" or not plan_id or result.plan is None or result.plan.asked is None:
+        return ""
+    with suppress(TemporaryError):
+        found = page.api.tagged("approve", runs.tag(plan_id), states=OPEN_STATES)
+        if found and (url := url_for("flow-run", obj_id=found[0].id)):
+            log.info("people are asked by %s: %s", found[0].name, url)
+            return f"**People are asked:** [{pages.escape(found[0].name)}]({url})"
+    return ""
 
 
 def _decided(site: Site, target: Environment, result: Result, page: Page) -> tuple[State[Any], dict[str, Any] | None]:
@@ -257,7 +272,7 @@ def _ended(site: Site, target: Environment, result: Result, page: Page) -> State
     if plan is None:
         return state
     if result.commit is None:
-        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500)]))
+        page.show(state.name, pages.hop(plan, [pages.escape(result.reason, 500), _asked(page, result)]))
         log.info("%s: %s", state.name, result.reason)
         return state
     log.info("pushed %s to %s", result.commit, target.branch)

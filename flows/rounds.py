@@ -22,6 +22,7 @@ from prefect.states import Completed
 
 from flows import board, pages, runs, states
 from flows.api import OPEN_STATES, Api, Deployment, full_name
+from flows.asks import Asks
 from flows.runs import Seen
 from promotion import reconcile
 from promotion.config import load
@@ -50,9 +51,13 @@ class Prefect:
     """The full name of the deployment that makes one hop."""
     everything: str = full_name("propagate")
     """That of the one that makes a round."""
+    request: str = full_name("approve")
+    """That of the one that asks people."""
     in_pool: bool = False
     """Whether workers of a pool run it: then it has a path of its own to the file."""
     deployment: Deployment | None = None
+    asking: Deployment | None = None
+    """The one that asks people."""
     answers: bool = False
     next_try: float = 0.0
     closed_at: float = -CLOSING
@@ -64,7 +69,7 @@ class Prefect:
         if not self.answers and time.monotonic() < self.next_try:
             return
         try:
-            found = self.api.deployment(self.name)
+            found, asking = self.api.deployment(self.name), self.api.deployment(self.request)
         except TemporaryError as exc:
             self.away(exc)
             return
@@ -80,6 +85,7 @@ class Prefect:
         if found is not None and found.paused and not (self.deployment and self.deployment.paused):
             log.warning("%s is paused in Prefect: nothing is promoted until somebody resumes it", self.name)
         self.answers, self.deployment = True, found
+        self.asking = asking if found is not None else None
 
     def away(self, why: TemporaryError) -> None:
         if self.answers or not self.next_try:
@@ -113,6 +119,7 @@ class Loop:
     said: dict[str, str] = field(default_factory=dict)
     closed_at: float = 0.0
     board: board.Board = field(default_factory=board.Board)
+    asks: Asks = field(default_factory=Asks)
     ticks: reconcile.Ticks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -131,8 +138,8 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
-        hop, everything = (full_name(flow, options["name"]) for flow in ("promote", "propagate"))
-        prefect = Prefect(api, str(config.absolute()), hop, everything, in_pool=options["rounds_only"])
+        hop, everything, request = (full_name(f, options["name"]) for f in ("promote", "propagate", "approve"))
+        prefect = Prefect(api, str(config.absolute()), hop, everything, request, in_pool=options["rounds_only"])
         groups = [[Loop(site, prefect, options["sync"]) for site in group] for group in by_repository(sites)]
         while not stop.is_set():
             due = time.monotonic() + options["every"]
@@ -206,7 +213,10 @@ def _through_prefect(loop: Loop, done: reconcile.Round) -> None:
     if prefect.deployment is not None and time.monotonic() - loop.closed_at > 5:
         _close(loop, prefect.deployment, done)
         loop.closed_at = time.monotonic()
-    loop.board.show(prefect.api, loop.site, done, "Paused in Prefect." if prefect.paused else "")
+    if prefect.asking is not None:
+        loop.asks.round(prefect.api, prefect.asking, loop.site, done)
+    note = "Paused in Prefect." if prefect.paused else ""
+    loop.board.show(prefect.api, loop.site, done, note, loop.asks.links)
 
 
 def _hop(loop: Loop, plan: Plan, plan_id: str) -> None:

@@ -14,6 +14,7 @@ from flows import states
 from flows.pages import clock
 from promotion.model import Environment, short
 from promotion.observe import Site, World
+from promotion.view import Plan
 
 PICKED_UP = timedelta(seconds=30)
 """How long a run may wait for somebody to serve it, or give no sign of life, before the loop promotes by itself."""
@@ -85,6 +86,14 @@ def verdict(site: Site, world: World, seen: Seen, now: datetime) -> State[Any] |
     word = watched.state if watched is not None and watched.commit == landed else "verified"
     note = f"{short(landed)} is on {target.branch}; closed from Git, since the run gives no sign of life"
     return states.of_verification(word, landed, note)
+
+
+def landed_as(site: Site, world: World, now: Plan, plan_id: str) -> str | None:
+    """The promotion that a plan became; `now` is what would be decided about its commit, which says whether to look."""
+    if now.plan_id == plan_id:
+        return None
+    commits = islice(site.repository.first_parents(world.tip(now.view.environment)), DEPTH)
+    return next((c.oid for c in commits if c.trailers.get("Promotion-Plan") == plan_id), None)
 
 
 def _landed(site: Site, world: World, target: Environment, run: FlowRun) -> Iterator[str]:

@@ -13,6 +13,7 @@ from flows.pages import clock
 from promotion.errors import ConfigError, ConflictError, PromotionError, RefusedError
 from promotion.model import Verdict, VerificationWord, short
 from promotion.reconcile import Result
+from promotion.view import Standing
 
 
 def of_result(result: Result, now: datetime) -> State[Any]:
@@ -27,7 +28,8 @@ def of_result(result: Result, now: datetime) -> State[Any]:
         case "nothing":
             return Completed(name="nothing to do", message=message)
         case "waiting":
-            return Completed(name=waiting(result.plan.verdicts if result.plan else (), now), message=message)
+            plan = result.plan
+            return Completed(name=waiting(plan.verdicts, now, plan.asked) if plan else "waiting", message=message)
         case "conflict":
             return Failed(name="conflict", message=message)
         case "contended":
@@ -36,15 +38,21 @@ def of_result(result: Result, now: datetime) -> State[Any]:
             return Failed(name="Refused", message=message)
 
 
-def waiting(verdicts: Sequence[Verdict], now: datetime) -> str:
+def waiting(verdicts: Sequence[Verdict], now: datetime, asked: Standing | None = None) -> str:
     """`waiting: soak until 13:58 UTC`."""
-    waits = gates([v for v in verdicts if v.verdict == "wait"], now)
+    waits = gates([v for v in verdicts if v.verdict == "wait"], now, asked)
     return f"waiting: {waits}"[:100] if waits else "waiting"
 
 
-def gates(verdicts: Sequence[Verdict], now: datetime) -> str:
-    """The gates of these verdicts, and until when they wait: `auto, soak until 13:58 UTC`."""
-    return ", ".join(f"{v.gate} until {clock(v.until, now)}" if v.until else v.gate for v in verdicts)
+def gates(verdicts: Sequence[Verdict], now: datetime, asked: Standing | None = None) -> str:
+    """The gates of these verdicts, and until when they wait: `auto, soak until 13:58 UTC, approval 1 of 2 (alice)`."""
+    return ", ".join(_gate(v, now, asked) for v in verdicts)
+
+
+def _gate(verdict: Verdict, now: datetime, asked: Standing | None) -> str:
+    if verdict.gate == "approval" and asked is not None:
+        return f"approval {asked.brief}"
+    return f"{verdict.gate} until {clock(verdict.until, now)}" if verdict.until else verdict.gate
 
 
 def of_verification(word: VerificationWord, commit: str, message: str) -> State[Any]:
