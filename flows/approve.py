@@ -43,7 +43,7 @@ log.setLevel(logging.INFO)  # a run's page begins with its log
 T = TypeVar("T")
 
 PAUSES = (0, 1, 2, 5, 10, 20)
-"""Seconds between the tries to reach Prefect, while its server is away."""
+"""Seconds between the tries to reach a server that is away."""
 LONGER = timedelta(days=1)
 """The pause lasts so much longer than a request, which the round loop ends: the server's own end says nothing."""
 FOLLOWED = 10.0
@@ -55,7 +55,7 @@ def _name() -> str:
     return flow_run.name or "approve"
 
 
-@flow(name="approve", flow_run_name=_name, retries=0, persist_result=True)
+@flow(name="approve", flow_run_name=_name, retries=0, persist_result=False)
 def approve(application: str, environment: str, commit: str, plan: str, config: str) -> State[Any]:
     """Asks people whether one plan may land, until enough have said yes, somebody says no, or it is not the plan any more.
 
@@ -111,13 +111,13 @@ class _Form:
 def _leg(request: _Request) -> State[Any] | _Form:
     """Judges the newest answer, if nobody has begun to; then how the request ends, or the next form."""
     kept = _surely(lambda: request.api.kept(request.run))
-    world, plan = _decided(request)
+    world, plan = _surely(lambda: _decided(request))
     typed = form.typed(kept)
     if typed.newest is not None and not typed.taken:
         number = typed.newest
         if _surely(lambda: request.api.keep(request.run, form.taken(number), "true")):
             word, done = _answered(request, plan, typed.raw)
-            world, plan = _decided(request)
+            world, plan = _surely(lambda: _decided(request))
             word = word if done is None else _recorded(plan, done)
             log.info("%s", word)
             _surely(lambda: request.api.keep(request.run, form.outcome(number), json.dumps(word)))
@@ -227,7 +227,7 @@ def _promoting(request: _Request) -> FlowRun | None:
 
 
 def _surely(question: Callable[[], T]) -> T:
-    """The answer of a server that may be away for a moment. Raises TemporaryError when it stays away."""
+    """The answer of a server, Prefect's or Git's, that may be away for a moment. Raises TemporaryError when it stays away."""
     for pause in PAUSES:
         try:
             return question()

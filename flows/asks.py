@@ -74,7 +74,8 @@ class Asks:
             log.debug("%s: %s", run.name, exc)
             return False
         kept = api.kept(run.id) if plan.plan_id != plan_id else {}
-        facts = gather(site, done.world, plan, plan_id, kept, current)
+        unjudged = run.state_name == "Resuming"  # somebody has answered, and it may be a yes
+        facts = gather(site, done.world, plan, plan_id, kept, None if unjudged else current)
         state = requests.over(facts, requests.since(run, now), now)
         if state is not None:
             return _end(api, run, state)

@@ -41,7 +41,7 @@ from tests.support.prefect import forget, prefect_server
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 
 ALICE, BOB, CAROL, DAVE = (f"{name}@example.com" for name in ("alice", "bob", "carol", "dave"))
-SEED = "JBSWY3DPEHPK3PXP"
+SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -94,6 +94,11 @@ class Asking:
         """All of them, the oldest first."""
         found = self.client.read_flow_runs(limit=200, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
         return [run for run in found if "approve" in run.name]
+
+    def hops(self) -> list[FlowRun]:
+        """The runs of `promote`, the oldest first."""
+        found = self.client.read_flow_runs(limit=200, sort=FlowRunSort.EXPECTED_START_TIME_ASC)
+        return [run for run in found if "by_hand" in run.parameters]
 
     def leg(self, run: FlowRun | None = None) -> FlowRun:
         """Runs a request, the newest one, as far as it goes by itself."""
@@ -256,11 +261,7 @@ def test_two_people_approve_and_the_loop_has_it_promoted(asking: Callable[..., A
     ]
     before = it.shop.tip("qa")
     it.round(2)
-    (hop,) = [
-        r
-        for r in it.client.read_flow_runs(limit=200)
-        if r.parameters["environment"] == "qa" and "by_hand" in r.parameters
-    ]
+    (hop,) = it.hops()
     assert it.shop.tip("qa") == before
     state: State[Any] = run_flow(promote, flow_run=hop, return_type="state")  # type: ignore[assignment]
     assert state.name == f"promoted {it.shop.tip('qa')[:7]}"
@@ -275,7 +276,7 @@ def test_the_run_that_promotes_is_linked(asking: Callable[..., Asking], monkeypa
     reconcile.approve(it.site, it.plan(), who=ALICE)
     it.loop.asks.looked_at = float("inf")  # this round only starts the hop
     it.round()
-    (hop,) = [r for r in it.client.read_flow_runs(limit=200) if "by_hand" in r.parameters]
+    (hop,) = it.hops()
     it.loop.asks.looked_at = 0.0
     run = it.answer(run, "approve", BOB)
     assert f"/runs/flow-run/{hop.id}" in ((run.state and run.state.message) or "")
@@ -354,7 +355,8 @@ def test_a_code_proves_who_it_is_and_each_is_used_once(
 ) -> None:
     """`identity: code`: the form has a field for it; a wrong and a used one are refused."""
     monkeypatch.setenv("ALICE_SEED", SEED)
-    it = asking(count=2, identity="code", top={"approvers": {ALICE: {"code_env": "ALICE_SEED"}}})
+    seed = {"code_env": "ALICE_SEED"}
+    it = asking(count=2, identity="code", from_=[ALICE, BOB], top={"approvers": {ALICE: seed, BOB: seed}})
     run = it.asked()
     assert it.form(run)["required"] == ["decision", "who", "code"]
     run = it.answer(run, "approve", ALICE, code="000000" if pyotp.TOTP(SEED).now() != "000000" else "111111")
@@ -365,7 +367,7 @@ def test_a_code_proves_who_it_is_and_each_is_used_once(
     (event,) = it.events("approved")
     assert event.data["how"] == "code"
     reconcile.withdraw(it.site, it.plan(), who=ALICE)
-    run = it.answer(run, "approve", ALICE, code=code)
+    run = it.answer(run, "approve", f"{ALICE} (has approved: may only reject)", code=code)
     assert "was used already" in it.page(run)["data"]
     assert len(it.events("approved")) == 1
     assert code not in json.dumps([it.page(run), event.data])
@@ -534,6 +536,20 @@ def test_what_somebody_approved_is_not_superseded(asking: Callable[..., Asking])
     assert it.answer(first, "approve", BOB).state_name == "Approved"
 
 
+def test_an_answer_that_waits_to_be_recorded_is_not_superseded(
+    asking: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given while nobody serves: it is judged once somebody does, whatever came in the meantime."""
+    it = asking(count=2)
+    run = it.asked()
+    assert it.resume(run, decision="approve", who=ALICE) == SetStateStatus.ACCEPT
+    monkeypatch.setattr(runs, "PICKED_UP", timedelta(0))
+    it.shop.commit("dev", {"web": "3\n"})
+    it.round(3)
+    assert it.client.read_flow_run(run.id).state_name == "Resuming"
+    assert "> recorded: alice, 1 of 2" in it.page(it.leg(run))["data"]
+
+
 def test_a_void_plan_says_what_changed(asking: Callable[..., Asking]) -> None:
     """Somebody pushed to the target: the old request ends, another one asks about the plan of now; the old form counts no more."""
     it = asking()
@@ -627,7 +643,7 @@ def test_two_loops_and_two_served_deployments_are_one_form(asking: Callable[...,
         assert run.state_name == "Approved"
         for loop in (it.loop, other):
             rounds(loop)
-    (hop,) = [r for r in it.client.read_flow_runs(limit=200) if "by_hand" in r.parameters]
+    (hop,) = it.hops()
     run_flow(promote, flow_run=hop, return_type="state")
     it.round(2)
     assert len([c for c in it.shop.origin.log("env/qa") if "Promotion-Plan" in c.trailers]) == 1
@@ -649,7 +665,7 @@ def test_a_pause_of_the_deployment_asks_nobody(asking: Callable[..., Asking]) ->
 
 def test_an_environment_that_takes_a_decision_asks_nobody_itself(asking: Callable[..., Asking]) -> None:
     """`same_as`: one form for both, and its answer counts in both."""
-    rules = {"type": "approval", "from": [ALICE], "same_as": "qa"}
+    rules = {"type": "approval", "same_as": "qa"}
     it = asking(from_=[ALICE])
     config = json.loads(it.shop.file.read_text())
     config["environments"][2] |= {"from": "dev", "gates": [rules]}
@@ -660,5 +676,5 @@ def test_an_environment_that_takes_a_decision_asks_nobody_itself(asking: Callabl
         assert [r.parameters["environment"] for r in it.requests()] == ["qa"]
         assert it.answer(it.leg(), "approve", ALICE).state_name == "Approved"
         it.round()
-        hops = [r.parameters["environment"] for r in it.client.read_flow_runs(limit=200) if "by_hand" in r.parameters]
+        hops = [r.parameters["environment"] for r in it.hops()]
         assert sorted(hops) == ["prod", "qa"]
