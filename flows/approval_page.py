@@ -19,12 +19,13 @@ def page(plan: Data, standing: Standing, news: Sequence[str], now: datetime) -> 
     """The page about one plan, which is the object of `plan --json`. `news` says in markdown what became of answers."""
     name, target = plan["plan_id"][:8], plan["environment"]
     lines = [f"## {escape(plan['application'])} to {escape(target)}: approve plan {code(name)}?", ""]
-    lines += [line for each in news[-2:] for line in (f"> {each}", "")]
+    lines += [line for each in news[-3:] for line in (f"> {each}", "")]
     lines += [f"**{_size(plan)}.** {_lands(plan)}", ""]
+    lines += [f"**Approved by {escape(standing.verdict.reason, 300)}** (at {pages.clock(now)})", ""]
     lines += [f"- {line}" for line in _points(plan) if line]
     lines += pages.table(("commit", "author", "what"), _commits(plan))
     lines += pages.table(("gate", "verdict", "why"), (_gate(v, standing) for v in plan["verdicts"]))
-    lines += ["", f"**{escape(standing.verdict.reason, 300)}** (as of {pages.clock(now)})", "", *_ends(plan, standing)]
+    lines += ["", *_ends(plan, standing)]
     return "\n".join(lines)
 
 

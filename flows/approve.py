@@ -188,7 +188,10 @@ def _ask(request: _Request, facts: Facts, typed: form.Typed, news: list[str]) ->
     asked = (plan.view.environment.approval or {}).get("from", ())
     text = approval_page.page(report.plan(request.site, plan), standing, news, request.site.clock())
     request.page.show(f"approval {standing.brief}", text)
-    log.info("approval %s", standing.verdict.reason)
+    log.info(
+        "approval %s; the button Resume has the page and the form (on a phone it is in the menu)",
+        standing.verdict.reason,
+    )
     people = approval_page.people(standing, asked)
     made = form.model(people, code=standing.identity == "code", description=text)
     return _Form(made, form.key(typed.forms), int((standing.expires + LONGER).total_seconds()))
@@ -198,12 +201,12 @@ def _end(request: _Request, facts: Facts, state: State[Any], news: list[str]) ->
     """The last page; an approved plan is promoted by another run, which is linked as soon as there is one."""
     plan, standing = facts.plan, facts.standing
     log.info("%s: %s", state.name, state.message)
+    news.append(f"**{pages.escape(state.name)}:** {pages.escape(state.message, 500)}")
     if state.name == "Approved" and plan.verdict == "pass" and (found := _promoting(request)) is not None:
         url = url_for("flow-run", obj_id=found.id) or ""
         log.info("promoted by %s: %s", found.name, url)
-        news.append(f"promoted by [{pages.escape(found.name)}]({url})")
+        news.append(f"promoted by {pages.link(found.name, url)}")
         state.message = f"{state.message}; promoted by {found.name}: {url}"
-    news.append(pages.escape(f"{state.name}: {state.message}", 500))
     if standing is not None:
         text = approval_page.page(report.plan(request.site, plan), standing, news, request.site.clock())
     else:

@@ -37,12 +37,11 @@ def model(people: Mapping[str, str], *, code: bool, description: str) -> type[Ru
     `people` are those whose answer may count, each with why it may not, or ''. No field has a default: an answer that
     nobody gave is then none.
     """
-    barred = "; ".join(f"{who} {why}" for who, why in people.items() if why)
     choices = [*sorted(people, key=lambda who: bool(people[who]))]
     who: dict[str, Any] = {"enum": [choice(each, people[each]) for each in choices]} if choices else {}
     fields: dict[str, Any] = {
         "decision": (str, Field(title="Decision", json_schema_extra={"enum": [*WORDS], "position": 0})),
-        "who": (str, Field(title="Who", description=barred or None, json_schema_extra={**who, "position": 1})),
+        "who": (str, Field(title="Who", json_schema_extra={**who, "position": 1})),
     }
     if code:
         said = "The one-time code that your authenticator shows now"

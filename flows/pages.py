@@ -36,6 +36,11 @@ def code(text: object) -> str:
     return f"`{text}`" if PLAIN.fullmatch(str(text)) else escape(text)
 
 
+def link(text: object, url: str) -> str:
+    """A page of ours by its name; inside a link the UI shows `&lt;` as it is."""
+    return f"[{escape(text).replace('&lt;-', '←')}]({url})"
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table of cells that are escaped already; nothing without rows."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -221,8 +226,8 @@ def board(
 
 def _linked(row: Mapping[str, str], links: Mapping[str, str]) -> str:
     """What an environment waits for, with the page where that is answered."""
-    text, link = escape(row[BOARD[-1]]), links.get(row["environment"])
-    return f"[{text}]({link})" if link and text else text
+    text, url = row[BOARD[-1]], links.get(row["environment"])
+    return link(text, url) if url and text else escape(text)
 
 
 def dumped(rows: Sequence[Mapping[str, str]]) -> str:

@@ -250,7 +250,7 @@ def _asked(page: Page, result: Result) -> str:
         found = page.api.tagged("approve", runs.tag(plan_id), states=OPEN_STATES)
         if found and (url := url_for("flow-run", obj_id=found[0].id)):
             log.info("people are asked by %s: %s", found[0].name, url)
-            return f"**People are asked:** [{pages.escape(found[0].name)}]({url})"
+            return f"**People are asked:** {pages.link(found[0].name, url)}"
     return ""
 
 

@@ -46,7 +46,7 @@ def waiting(verdicts: Sequence[Verdict], now: datetime, asked: Standing | None =
 
 def gates(verdicts: Sequence[Verdict], now: datetime, asked: Standing | None = None) -> str:
     """The gates of these verdicts, and until when they wait: `auto, soak until 13:58 UTC, approval 1 of 2 (alice)`."""
-    return ", ".join(_gate(v, now, asked) for v in verdicts)
+    return ", ".join(dict.fromkeys(_gate(v, now, asked) for v in verdicts))
 
 
 def _gate(verdict: Verdict, now: datetime, asked: Standing | None) -> str:

@@ -280,7 +280,7 @@ def test_the_run_that_promotes_is_linked(asking: Callable[..., Asking], monkeypa
     it.loop.asks.looked_at = 0.0
     run = it.answer(run, "approve", BOB)
     assert f"/runs/flow-run/{hop.id}" in ((run.state and run.state.message) or "")
-    assert f"promoted by [{hop.name.replace('<', '&lt;')}](" in it.page(run)["data"]
+    assert f"promoted by [{hop.name.replace('<-', '←')}](" in it.page(run)["data"]
 
 
 def test_one_says_no_and_the_change_is_held(asking: Callable[..., Asking]) -> None:

@@ -1,0 +1,194 @@
+"""People approve and reject in Prefect's UI, in a real browser, on a real server with `promotion serve`; and what is restarted meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promotion import answers, ledger, observe, reconcile
+from promotion.config import load
+from promotion.events import Event
+from promotion.sites import open_sites
+from tests.e2e.conftest import Server, Serving, promotions, until
+from tests.e2e.test_browser import CHROMIUM, QUIET, see
+from tests.support.hosted import Hosted
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ALICE, BOB, DAVE = (f"{name}@example.com" for name in ("alice", "bob", "dave"))
+YES, NO = 1, 2
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("screenshots")
+    sys.stdout.write(f"screenshots: {folder}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[playwright.Page]:
+    """A window of the size of a small laptop."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        window = browser.new_page(viewport={"width": 1280, "height": 900})
+        window.set_default_timeout(30_000)
+        yield window
+        browser.close()
+
+
+def asking(folder: Path, name: str, **settings: Any) -> Hosted:
+    """dev -> qa -> prod, which asks two of alice, bob and dave, but nobody who wrote it."""
+    gate = {"type": "approval", "count": 2, "from": [ALICE, BOB, DAVE], "not_author": True, **settings}
+    return Hosted.create(folder, name, prod={"gates": [gate]})
+
+
+def requests(server: Server, name: str) -> list[dict[str, Any]]:
+    """The requests of an application, newest first."""
+    found = server.ask("flow_runs/filter", sort="EXPECTED_START_TIME_DESC", flows={"name": {"any_": ["approve"]}})
+    return [run for run in found if run["parameters"].get("application") == name]
+
+
+def request(server: Server, name: str, state: str, commit: str | None = None) -> dict[str, Any]:
+    """The newest request of an application, once it is in this state."""
+
+    def there() -> list[dict[str, Any]]:
+        return [
+            run
+            for run in requests(server, name)[:1]
+            if run["state_name"] == state and commit in (None, run["parameters"]["commit"])
+        ]
+
+    return until(there, 120)[0]
+
+
+def events(shop: Hosted, *kinds: str) -> list[Event]:
+    """What was recorded of these kinds, the oldest first."""
+    with open_sites(load(shop.file), os.environ) as (site,):
+        tip = observe.survey(site).ledger
+        return [e for _, e in ledger.events(site.repository, tip) if e.event in kinds][::-1]
+
+
+def approve(shop: Hosted, who: str) -> None:
+    """On the command line of somebody."""
+    with open_sites(load(shop.file), os.environ) as (site,):
+        plan = answers.plan(site, observe.survey(site), site.application.environment("prod"))
+        reconcile.approve(site, plan, who=who)
+
+
+def resume(page: playwright.Page) -> playwright.Locator:
+    """Opens the form of the run that is shown; on a phone its button is in the menu."""
+    page.get_by_text("Suspended", exact=True).first.wait_for()
+    button = page.get_by_role("button", name="Resume", exact=True).first
+    if not button.is_visible():
+        page.locator(".p-icon-button-menu button").last.click()
+        button = page.get_by_text("Resume", exact=True).last
+    button.click()
+    dialog = page.locator(".p-modal")
+    dialog.get_by_text("You approve exactly this plan").wait_for()
+    page.wait_for_function("() => document.getAnimations().every(each => each.playState === 'finished')")
+    return dialog
+
+
+def fill_in(page: playwright.Page, photo: Path, decision: int, who: int, reason: str = "") -> None:
+    """Opens the form of the run that is shown, and fills it in as a person does; choices by their place."""
+    dialog = resume(page)
+    for number, place in enumerate((decision, who)):
+        dialog.locator(".p-select").nth(number).click()
+        for _ in range(place):
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+    if reason:
+        dialog.locator("textarea").last.fill(reason)
+    page.screenshot(path=photo)
+    dialog.get_by_role("button", name="Submit", exact=True).click()
+    dialog.wait_for(state="hidden")
+
+
+def test_people_decide_in_the_browser(
+    page: playwright.Page, photos: Path, tmp_path: Path, server: Server, serve: Callable[..., Serving]
+) -> None:
+    """One approves, the author is refused, a second approves and it lands; another change is rejected and held."""
+    shop = asking(tmp_path / "shop", "asks")
+    serve(shop)
+    subject = "web <b>2</b> | {{7*7}} [x](http://evil.example)"
+    shop.commit("dev", {"web": "2\n"}, message=subject)
+    run = request(server, "asks", "Suspended")
+    commit = run["parameters"]["commit"]
+    before = shop.tip("prod")
+    url = f"{server.url}/runs/flow-run/{run['id']}"
+
+    page.goto(f"{server.url}/runs")
+    see(page, f"approve asks: prod <- qa {commit[:7]}", "Suspended")
+    page.screenshot(path=photos / "1-runs.png")
+    page.goto(url)
+    see(
+        page,
+        f"approve asks: prod <- qa {commit[:7]}",
+        "Suspended",
+        "approval 0 of 2: dave is an author; alice, bob may",
+    )
+    page.screenshot(path=photos / "2-run.png")
+    dialog = resume(page)
+    text = dialog.inner_text()
+    page.screenshot(path=photos / "3-form.png")
+    for wanted in ("approve plan", subject, "healthy in qa", "Identical to qa", "0 of 2", "promotion lift prod"):
+        assert wanted in text, text
+    assert page.locator("a[href*=evil]").count() == 0
+    dialog.get_by_role("button", name="Submit", exact=True).click()
+    see(page, "is a required property")
+    page.screenshot(path=photos / "4-empty.png")
+    page.goto(url)
+
+    fill_in(page, photos / "5-alice.png", YES, 1)
+    until(lambda: len(events(shop, "approved")) == 1)
+    request(server, "asks", "Suspended")
+    page.goto(url)
+    see(page, "recorded: alice, 1 of 2")
+    page.screenshot(path=photos / "6-one.png")
+    fill_in(page, photos / "7-dave.png", YES, 3)
+    until(lambda: "dave@example.com is an author" in server.artifacts("request-asks-prod")[0]["data"].replace("\\", ""))
+    request(server, "asks", "Suspended")
+    page.goto(url)
+    see(page, "not recorded: dave@example.com is an author of it")
+    page.screenshot(path=photos / "8-refused.png")
+    assert [e.by for e in events(shop, "approved")] == [ALICE]
+    assert shop.tip("prod") == before
+    fill_in(page, photos / "9-bob.png", YES, 1, "go")
+    request(server, "asks", "Approved")
+    until(lambda: promotions(shop, "prod") == [commit])
+    page.goto(url)
+    see(page, "Approved", "recorded: bob, 2 of 2", "promoted by asks: prod <- qa")
+    page.screenshot(path=photos / "10-approved.png")
+    (artifact,) = server.artifacts("request-asks-prod")
+    page.goto(f"{server.url}/artifacts/artifact/{artifact['id']}")
+    page.get_by_text("You approve exactly this plan").wait_for()
+    page.screenshot(path=photos / "11-page.png", full_page=True)
+
+    shop.commit("dev", {"web": "3\n"})
+    until(lambda: requests(server, "asks")[0]["id"] != run["id"], 120)
+    run = request(server, "asks", "Suspended")
+    page.set_viewport_size({"width": 390, "height": 844})  # a phone
+    page.goto(f"{server.url}/runs/flow-run/{run['id']}")
+    resume(page)
+    page.screenshot(path=photos / "12-phone.png")
+    page.goto(f"{server.url}/runs/flow-run/{run['id']}")
+    fill_in(page, photos / "13-reject.png", NO, 2, "not before the holidays")
+    request(server, "asks", "Rejected")
+    page.goto(f"{server.url}/runs/flow-run/{run['id']}")
+    see(page, "Rejected")
+    page.screenshot(path=photos / "14-rejected.png")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    until(lambda: "blocked by hold" in server.artifacts("board-asks")[0]["description"])
+    page.goto(f"{server.url}/artifacts/key/board-asks")
+    see(page, "blocked by hold", "not before the holidays")
+    page.screenshot(path=photos / "15-board.png", full_page=True)
+    assert promotions(shop, "prod") == [commit]
