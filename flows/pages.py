@@ -115,7 +115,7 @@ def unlike(plan: Data) -> list[str]:
     ]
 
 
-UNLIKE = {"drift": "only the target changed it", "merge": "both changed it, merged"}
+UNLIKE = {"drift": "only the target changed it", "merge": "both changed it, merged", "resolution": "a person decided"}
 
 
 def _some(items: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from promotion import asking, gates, lineage, merge, merging, observe, scope
+from promotion import asking, gates, lineage, merge, merging, observe, resolving, scope
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
@@ -36,13 +36,17 @@ def plan(
     by_hand: bool = False,
     allow_empty: bool = False,
     overriding: Overriding | None = None,
+    resolution: str | None = None,
 ) -> Plan:
     """Decides for one environment, asking the gates and merging as the decision wants it.
 
-    Raises RefusedError or ConfigError where the branch or the ledger is not fit to be decided on.
+    `resolution` is a person's commit that decides the conflict of one candidate. Raises RefusedError or ConfigError where
+    it, the branch or the ledger is not fit to be decided on.
     """
     view = look(site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty)
     view = replace(view, overriding=overriding)
+    if resolution is not None:
+        view = resolving.resolved(site, view, resolution)
     answers: dict[Question, Any] = {}
     deadline = time.monotonic() + PROBING
     while not isinstance(step := decide(view, answers), Plan):

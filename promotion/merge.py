@@ -35,6 +35,8 @@ class Rule(StrEnum):
     """Both changed the content of one file."""
     CONFLICT = "conflict"
     """Both changed it and no rule decides; a person does."""
+    RESOLUTION = "resolution"
+    """They conflicted, and a person decided on a proposal branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,14 @@ def settle(table: Table, merged: Entries) -> Table:
     for path in pending(table).keys() & merged.keys():
         row, t = rows[path], merged[path]
         rows[path] = replace(row, rule=Rule.CONFLICT, t=row.d) if t is None else replace(row, t=t)
+    return Table(rows)
+
+
+def resolve(table: Table, decided: Entries) -> Table:
+    """The table with what a person decided where it conflicts; everywhere else nobody has a say."""
+    rows = dict(table.rows)
+    for path in conflicts(table).keys() & decided.keys():
+        rows[path] = replace(rows[path], rule=Rule.RESOLUTION, t=decided[path])
     return Table(rows)
 
 

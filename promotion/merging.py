@@ -20,7 +20,7 @@ def merged(site: Site, view: View, commit: str) -> Merged:
     objects, roots = site.repository.objects, view.application.roots
     target, source = objects.commit(view.tip).tree, objects.commit(commit).tree
     kept = merge.protected(view.environment.protect)
-    table = _table(site, view, commit)
+    table = table_of(site, view, commit)
     if conflicts := merge.conflicts(table):
         return Merged(None, conflicts=tuple(conflicts))
     tree = objects.write_tree(target, merge.gains(table))
@@ -42,18 +42,17 @@ def _is_empty(site: Site, view: View, tree: str, kept: Callable[[bytes], bool]) 
     return all(kept(path) for path, _ in site.repository.objects.entries(tree, view.application.roots))
 
 
-def _table(site: Site, view: View, commit: str) -> merge.Table:
-    """The settled entry table of one candidate."""
+def table_of(site: Site, view: View, commit: str) -> merge.Table:
+    """The settled entry table of one candidate, with what a person decided about its conflicts."""
     objects, roots = site.repository.objects, view.application.roots
     base, target, source = (objects.commit(oid).tree for oid in (view.base, view.tip, commit))
     kept = merge.protected(view.environment.protect)
     theirs, ours = (objects.diff(base, side, roots) for side in (target, source))
     table = merge.lay(theirs, ours, kept, mirror=view.environment.strategy == "mirror")
-    triples = merge.pending(table)
-    if not triples:
-        return table
-    results = site.repository.merge_files(list(triples.values()))
-    return merge.settle(table, dict(zip(triples, results, strict=True)))
+    if triples := merge.pending(table):
+        results = site.repository.merge_files(list(triples.values()))
+        table = merge.settle(table, dict(zip(triples, results, strict=True)))
+    return merge.resolve(table, view.resolution.entries) if view.resolution else table
 
 
 def _lost(site: Site, table: merge.Table) -> tuple[bytes, ...]:
@@ -75,7 +74,7 @@ def unexplained(site: Site, view: View, commit: str, tree: str) -> list[bytes]:
     base, target = (objects.commit(oid).tree for oid in (view.base, view.tip))
     inside = merge.within(roots)
     strange = sorted(path for path in objects.diff(target, tree) if not inside(path))
-    return strange + merge.unexplained(_table(site, view, commit), objects.diff(base, tree, roots))
+    return strange + merge.unexplained(table_of(site, view, commit), objects.diff(base, tree, roots))
 
 
 def change_of(site: Site, environment: Environment, commit: str) -> dict[bytes, Entry | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from promotion.model import Application, Commit, Environment, HowWord, PlanWord, Verdict
+from promotion.model import Application, Commit, Entry, Environment, HowWord, PlanWord, Verdict
 from promotion.state import EnvironmentState, Freeze, Hold
 
 DEPTH = 200
@@ -21,6 +21,14 @@ class Overriding:
     gates: tuple[str, ...]
     by: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a person decided at the paths where one candidate conflicts, and the commit on a proposal branch that has it."""
+
+    commit: str
+    entries: Mapping[bytes, Entry | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,8 @@ class View:
     rejections: tuple[Hold, ...] = ()
     """Of the environments whose decision counts here too."""
     overriding: Overriding | None = None
+    resolution: Resolution | None = None
+    """Of the conflict of `chosen`."""
 
     def parents(self, commit: str) -> tuple[str, ...]:
         """What M descends from."""

@@ -1,4 +1,4 @@
-"""drift and backport on the command line: what people and programs read."""
+"""drift, backport and resolve on the command line: what people and programs read."""
 
 from __future__ import annotations
 
@@ -123,3 +123,46 @@ def test_proposals_do_not_look_like_ledgers(shop: Shop, tmp_path: Path) -> None:
     shop.top["name"] = "backport"
     shop.write()
     assert "is where changes are proposed to people" in shop("validate").err
+
+
+# --- resolve ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_is_resolved_by_the_commands_that_are_printed(shop: Shop) -> None:
+    """plan names resolve, resolve names promote; what a person commits in a clone lands."""
+    for name, line in (("qa", "hot"), ("dev", "cold")):
+        shop.push(name, {"list": f"{line}\n"})
+    shop("run", "--sync")
+    assert "resolve promotion resolve qa" in shop("plan", "qa").out
+    assert "WOULD BE PROPOSED" in shop("resolve", "qa", "--dry-run").out
+    data = shop("--json", "resolve", "qa").json
+    assert (data["outcome"], data["created"], data["marked"]) == ("proposed", True, ["list"])
+    assert data["source"] == shop.tip("dev")
+    said = shop("resolve", "qa")
+    assert f"CONFLICT, PROPOSED ALREADY   {data['branch']}" in said.out
+    assert "! list holds conflict markers: resolve them there" in said.out.splitlines()
+    assert "promotion promote qa --resolution COMMIT" in said.out
+    assert shop("promote", "qa", "--resolution", data["commit"][:9]).status == 4
+    commit = shop.origin.commit(data["branch"], {"list": "lukewarm\n"})
+    planned = shop("plan", "qa", "--resolution", commit[:9], "--diff")
+    assert (planned.status, "1 resolved by a person (list)" in planned.out) == (0, True)
+    assert "+lukewarm" in planned.out
+    landed = shop("promote", "qa", "--resolution", commit[:9])
+    assert (landed.status, shop.origin.show("env/qa", "list")) == (0, "lukewarm\n")
+    assert "NOTHING" in shop("resolve", "qa").out
+    assert shop("audit").status == 0
+
+
+def test_what_is_no_resolution(shop: Shop) -> None:
+    """One clear line each, and nothing is written."""
+    before = shop.origin.refs()
+    tip = shop.tip("dev")
+    said = shop("promote", "qa", "--resolution", tip)
+    assert said.status == 4
+    assert said.err.startswith(f"--resolution: {tip[:7]} does not come from a branch of promotion resolve\n")
+    assert "next    promotion resolve qa" in said.err
+    assert "is no commit" in shop("promote", "qa", "--resolution", "nonsense").err
+    assert "there is no commit 1234567" in shop("promote", "qa", "--resolution", "1234567").err
+    assert shop("promote", "qa", "--resolution", tip, "--remote").err.startswith("--resolution: is not known to runs")
+    assert shop("resolve", "dev").err == "dev takes commits from nobody, so nothing conflicts there\n"
+    assert shop.origin.refs() == before

@@ -204,6 +204,24 @@ def test_a_path_that_is_also_a_directory_is_a_conflict(
 # --- what the table says -------------------------------------------------------------------------------------------
 
 
+def test_only_conflicts_are_resolved() -> None:
+    """What a person decided counts where no rule decides; what is decided is explained, what is not still conflicts."""
+    b, d, s = (
+        {b"x": A, b"y": A, b"z": A, b"w": A},
+        {b"x": B, b"y": B, b"z": B},
+        {b"x": LINK, b"y": LINK, b"z": A, b"w": B},
+    )
+    table = merge.resolve(table_of(b, d, s), {b"x": C, b"y": None, b"z": C, b"new": C})
+    assert {path: (row.rule, row.t) for path, row in table.rows.items()} == {
+        b"x": (Rule.RESOLUTION, C),
+        b"y": (Rule.RESOLUTION, None),
+        b"z": (Rule.DRIFT, B),
+        b"w": (Rule.CONFLICT, None),
+    }
+    assert merge.unexplained(table, diff(b, {b"x": C, b"z": B, b"w": B})) == [b"w"]
+    assert merge.unexplained(table, diff(b, {b"x": D, b"z": B})) == [b"w", b"x"]
+
+
 def test_changes_and_deviations() -> None:
     """What the target gains, and where it is not as tested."""
     b = {b"kept": A, b"mod": A, b"gone": A, b"drift": A, b"merge": A}

@@ -104,6 +104,16 @@ def test_nothing_of_the_root_is_lost(share: Share) -> None:
     assert list(shared.origin.tree(made.branch or "")) == list(shared.origin.tree("env/dev"))
 
 
+def test_only_what_drifts_is_proposed(share: Share) -> None:
+    """qa drifts too, and prod has that by promotion: it is qa's to bring home."""
+    shared, stage = one(share)
+    shared.commit("qa", {"shop/of-qa": "1\n"})
+    shared.settle()
+    assert shared.origin.show("env/prod", "shop/of-qa") == "1\n"
+    shared.commit("prod", {"shop/of-prod": "1\n"})
+    assert proposed(stage).brings == (b"shop/of-prod",)
+
+
 def test_conflicts_hold_markers_and_are_said(share: Share) -> None:
     """Named as environments; people resolve them there, and typed again nothing is proposed a second time."""
     shared, stage = one(share)

@@ -38,7 +38,7 @@ def test_both_sides_are_named_by_their_last_commits(stage: Stage) -> None:
 def test_following_the_advice_lands_the_change(stage: Stage) -> None:
     """The target's lines on the source are absorbed; the change on top of them lands."""
     conflicting(stage)
-    assert "git checkout origin/env/qa -- list" in resolution(stage.plan("qa"))[0]
+    assert "git checkout origin/env/qa -- list" in resolution(stage.plan("qa"))[2]
     stage.commit("dev", {"list": text("qa\n")}, message="take qa's lines")
     assert [hop.outcome for hop in stage.round().hops if hop.environment == "qa"] == ["absorbed"]
     stage.commit("dev", {"list": text("qa and dev\n")}, message="feature, again")

@@ -93,6 +93,7 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("freeze", people.freeze, "Decide", "promotion freeze 'prod-*' --until 2h --reason 'an incident'"),
     ("thaw", people.thaw, "Decide", "promotion thaw 'prod-*'"),
     ("backport", proposals.backport, "Decide", "promotion backport prod --reason 'the limit is for all'"),
+    ("resolve", proposals.resolve, "Decide", "promotion resolve prod"),
     ("adopt", people.adopt, "Decide", "promotion adopt prod --source 4f2a91c"),
     ("configure", people.configure, "Decide", "promotion configure --reason 'soak for two hours'"),
     ("init", setup.init, "Set up", "promotion init --repository URL --environments dev=develop,prod=main"),

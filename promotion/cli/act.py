@@ -47,6 +47,9 @@ def promote(
     ] = None,
     reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why past them; it is recorded.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    resolution: Annotated[
+        str | None, typer.Option("--resolution", metavar="COMMIT", help="Where it conflicts, what this one has.")
+    ] = None,
     on_prefect: Remote = False,
 ) -> int:
     """One hop now, if all gates pass."""
@@ -62,12 +65,16 @@ def promote(
         raise ConfigError("is why a gate is overridden: it needs --override", where="--reason")
     if on_prefect and past:
         raise ConfigError("is said here, by whoever may: not with --remote", where="--override")
+    if on_prefect and resolution is not None:
+        raise ConfigError("is not known to runs of the deployment: without --remote", where="--resolution")
     if on_prefect:
         asked = {"plan": plan, "wait": wait, "allow_empty": allow_empty, "dry_run": dry_run}
         return remote.promote(call, environment, commit=commit, **asked)
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
+        decided = reconcile.resolution_of(site, resolution) if resolution else None
         options = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty, "override": past, "reason": reason}
+        options["resolution"] = decided
         try:
             if patience is None or dry_run:
                 result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]

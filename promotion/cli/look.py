@@ -22,7 +22,7 @@ from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.merge import Difference
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
-from promotion.reconcile import judged
+from promotion.reconcile import judged, resolution_of
 from promotion.reconcile.draft import news
 from promotion.report.conflicts import entries
 from promotion.sites import utc_now
@@ -138,6 +138,9 @@ def plan(
     live: Annotated[
         bool, typer.Option("--live", help="Ask the source's engine and checks now; records nothing.")
     ] = False,
+    resolution: Annotated[
+        str | None, typer.Option("--resolution", metavar="COMMIT", help="Where it conflicts, with what this one has.")
+    ] = None,
 ) -> int:
     """What would be promoted, and why (not). The exit status is the verdict's: 0 pass or nothing, 3 wait, 4 block, 5 conflict."""
     call = call_of(context)
@@ -146,7 +149,8 @@ def plan(
             raise ConfigError(f"{target.name} takes commits from nobody: people push to {target.branch}")
         chosen = commit_of(site, commit) if commit else None
         world = read(site, [site.application.environment(target.source)], live=live)
-        made = answers.plan(site, world, target, chosen=chosen)
+        decided = resolution_of(site, resolution) if resolution else None
+        made = answers.plan(site, world, target, chosen=chosen, resolution=decided)
         data = report.plan(site, made, report.assumed(site, world))
         remembered.remember(site, made)
         difference = _difference(site, made) if diff else []

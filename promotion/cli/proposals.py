@@ -1,4 +1,4 @@
-"""The verbs about what is on one branch only: drift, backport. What is proposed, people merge."""
+"""The verbs about what is on one branch only: drift, backport, resolve. What is proposed, people merge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from promotion import observe, reconcile, report
 from promotion.cli import render
-from promotion.cli.context import One, Some, call_of, each, place_of, sites_of
+from promotion.cli.context import One, Some, call_of, commit_of, each, place_of, sites_of
 from promotion.cli.look import complained, differing
 from promotion.cli.output import addressed, answer
 from promotion.errors import ConfigError, PromotionError
@@ -159,3 +159,35 @@ def _to_decide(made: Proposal) -> Iterator[str]:
         yield f"! {shown(path)} holds conflict markers: resolve them there"
     for path, what in list((made.undecided or {}).items())[:NAMED]:
         yield f"! {shown(path)} is to be decided there: {what}"
+
+
+# --- resolve ---------------------------------------------------------------------------------------------------------
+
+
+def resolve(
+    context: typer.Context,
+    environment: One,
+    commit: Annotated[str | None, typer.Option("--commit", metavar="SHA", help="The conflict of this one.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+) -> int:
+    """Pushes a branch with both sides of a conflict in its files, to be decided there. Typed again, it is the same one."""
+    call = call_of(context)
+    with place_of(call, environment) as (site, target):
+        chosen = commit_of(site, commit) if commit else None
+        made = reconcile.resolve(site, target, chosen=chosen, dry_run=dry_run)
+        source = site.application.environment(target.source or "").branch
+    answer(call, {**_proposal(made, source), "source": made.source}, _resolving(made, dry_run=dry_run))
+    return 0
+
+
+def _resolving(made: Proposal, *, dry_run: bool) -> Iterator[str]:
+    who = f"{made.application}: {made.environment} <- {made.onto} {short(made.source)}"
+    if made.branch is None:
+        yield f"{who}   NOTHING   {made.reason}"
+        return
+    word = "WOULD BE PROPOSED" if dry_run and not made.commit else "PROPOSED" if made.created else "PROPOSED ALREADY"
+    yield f"{who}   CONFLICT, {word}   {made.branch}"
+    yield from _to_decide(made)
+    if made.commit:
+        yield f"  next    git fetch && git switch {made.branch}   decide there, git commit -a && git push, then"
+        yield f"  next    promotion promote {made.environment} --resolution COMMIT   takes these paths from it, and no others"

@@ -192,9 +192,16 @@ def _lands(data: Data) -> str:
         return "nothing: all of it is there already, and will be recorded so"
     tested = sum(1 for c in data["changes"] if c["explained_by"] == "tested")
     parts = [f"{tested} as tested in {data['source']['environment']}"] if tested else []
-    words = {"merge": "merged", "drift": "kept: changed here", "kept": "kept: protected"}
+    words = {
+        "resolution": "resolved by a person",
+        "merge": "merged",
+        "drift": "kept: changed here",
+        "kept": "kept: protected",
+    }
     for rule, said in words.items():
-        paths = [c["path"] for c in (data["changes"] if rule == "merge" else data["kept"]) if c["explained_by"] == rule]
+        rows = data["changes"] if rule == "merge" else data["kept"]
+        rows = [*data["changes"], *rows] if rule == "resolution" else rows
+        paths = list(dict.fromkeys(c["path"] for c in rows if c["explained_by"] == rule))
         if paths:
             more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
             parts.append(f"{len(paths)} {said} ({', '.join(paths[:NAMED])}{more})")

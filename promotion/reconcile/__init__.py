@@ -1,10 +1,12 @@
 """Observe, decide, apply, verify; the only writer. Whatever is written goes through one kind of push, in `write`."""
 
 from promotion.reconcile.approvals import approve, reject, withdraw
+from promotion.reconcile.backports import backport
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import contended, patiently
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
-from promotion.reconcile.proposals import Proposal, backport
+from promotion.reconcile.proposals import Proposal
+from promotion.reconcile.resolutions import resolution_of, resolve
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
@@ -29,6 +31,8 @@ __all__ = [
     "promote",
     "reconcile",
     "reject",
+    "resolution_of",
+    "resolve",
     "thaw",
     "together",
     "watch_only",

@@ -15,6 +15,7 @@ from promotion.observe import Site
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.overriding import overridden, overriding
 from promotion.reconcile.write import TRIES, Part, write
+from promotion.stored import entries_to_json
 from promotion.view import Plan
 
 log = logging.getLogger(__name__)
@@ -51,11 +52,12 @@ def promote(
     by_hand: bool = True,
     override: Sequence[str] = (),
     reason: str = "",
+    resolution: str | None = None,
 ) -> Result:
     """One hop now, if everything says pass; its source is observed first.
 
     `chosen` is a full commit id, `plan_id` a prefix: with it only this very plan may land. The gates in `override` are passed
-    for this `reason`, if whoever acts may. Raises PromotionError.
+    for this `reason`, if whoever acts may. `resolution` decides a conflict: see `resolving`. Raises PromotionError.
     """
     over = overriding(site, override, reason)
     if environment.source is None:
@@ -69,9 +71,8 @@ def promote(
         world = replace(world, unread={})
         draft = holds(site, news(site, world, strict=[environment]))
         world = draft.drafted
-        plan = answers.plan(
-            site, world, environment, chosen=chosen, by_hand=by_hand, allow_empty=allow_empty, overriding=over
-        )
+        asked_for: dict[str, Any] = {"chosen": chosen, "by_hand": by_hand, "allow_empty": allow_empty}
+        plan = answers.plan(site, world, environment, overriding=over, resolution=resolution, **asked_for)
         if plan_id and not (plan.plan_id or "").startswith(plan_id):
             now = f"now it is {plan.plan_id[:8]}" if plan.plan_id else f"now: {plan.reason}"
             if not dry_run:
@@ -137,7 +138,9 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
     assert merged is not None
     assert merged.tree is not None
     assert plan.commit is not None
-    data = {"plan_id": plan.plan_id, "source": plan.commit, "base": view.base, "target": view.tip}
+    data: dict[str, Any] = {"plan_id": plan.plan_id, "source": plan.commit, "base": view.base, "target": view.tip}
+    if decided := view.resolution:
+        data["resolution"] = {"commit": decided.commit, "entries": entries_to_json(decided.entries)}
     name, app = view.environment.name, view.application.name
     event = Event("absorbed", app, name, site.clock(), site.by, data)
     if merged.absorbed:
@@ -149,6 +152,7 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
             "Application": app,
             "Environment": name,
             "Source": plan.commit,
+            **({"Resolution": decided.commit} if decided else {}),
             "Ledger": draft.world.ledger or "none",
             "Attempt": event.id,
         }.items()

@@ -18,8 +18,10 @@ from promotion.model import Commit, Environment, Health, short, shown
 from promotion.observe import Site, World
 from promotion.report import consent
 from promotion.repository.signing import Signed
+from promotion.resolving import leaf
 from promotion.state import State
-from promotion.view import View
+from promotion.stored import entries_from_json
+from promotion.view import Resolution, View
 
 AHEAD = 500
 """How many records are read at once."""
@@ -155,7 +157,7 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
             replay.passed = (event.data["plan_id"], frozenset(event.data["gates"]))
         replay.state = fold(replay.state, event)
         replay.begin(record, event)
-    except (RefusedError, KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (RefusedError, KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
         problems.append(f"record is not readable: {exc}")
     replay.before = record.oid
     if ledger.tree_of(replay.state) == record.tree:
@@ -255,6 +257,7 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
         "Source": data["source"],
         "Attempt": event.id,
     }
+    says |= {"Resolution": data["resolution"]["commit"]} if "resolution" in data else {}
     said = made.trailers
     wrong = [key for key, value in says.items() if said.get(f"Promotion-{key}") != value]
     if wrong:
@@ -264,6 +267,7 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
 def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     """S9 and S10: every path of M, or of the tip that had it all already, is what the entry table says, recomputed under the configuration then in force."""
     data, view = event.data, _view(replay, event)
+    yield from _resolution(replay, view)
     gone = [f"the {key} {short(data[key])}" for key in ("base", "source") if data[key] not in replay.made]
     if gone:
         yield f"{' and '.join(gone)} is not in the repository any more"
@@ -277,6 +281,23 @@ def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     if wrong:
         paths = ", ".join(shown(path) for path in wrong[:5])
         yield f"{short(commit)} is not what the entry table says at {paths}"
+
+
+def _resolution(replay: _Replay, view: View) -> Iterator[str]:
+    """What a person decided is recorded path by path; the commit itself may be gone with its branch."""
+    decided, objects = view.resolution, replay.site.repository.objects
+    if decided is None or not objects.has_commit(decided.commit):
+        return
+    tree = objects.commit(decided.commit).tree
+    wrong = [path for path, entry in decided.entries.items() if leaf(replay.site, tree, path) != entry]
+    if wrong:
+        yield f"resolution {short(decided.commit)} does not have what its record says at {shown(wrong[0])}"
+
+
+def _decided(data: Mapping[str, Any]) -> Resolution | None:
+    if "resolution" not in data:
+        return None
+    return Resolution(data["resolution"]["commit"], entries_from_json(data["resolution"]["entries"]))
 
 
 def _view(replay: _Replay, event: Event) -> View:
@@ -294,6 +315,7 @@ def _view(replay: _Replay, event: Event) -> View:
         source_tip=data["source"],
         chain=(),
         contents=("", ""),
+        resolution=_decided(data),
     )
 
 

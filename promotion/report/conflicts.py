@@ -34,14 +34,20 @@ def entries(site: Site, plan: Plan, path: bytes) -> tuple[Entry | None, Entry | 
 
 
 def resolution(plan: Plan) -> list[str]:
-    """What a person types. The target's lines go to the source first: that is absorbed, and what follows merges cleanly."""
+    """What a person types: both sides to be edited on a branch of their own, or the target's lines to the source first.
+
+    The latter is absorbed, and what follows merges cleanly.
+    """
     view = plan.view
     if plan.merged is None or not plan.merged.conflicts or view.environment.source is None:
         return []
     source = view.application.environment(view.environment.source)
     paths = " ".join(shown(path) for path in plan.merged.conflicts[:5])
+    name = view.environment.name
     return [
-        f"git switch {source.branch} && git fetch && git checkout origin/{view.environment.branch} -- {paths} && git commit",
+        f"promotion resolve {name}   pushes a branch with both sides in these files: edit, commit and push there, then",
+        f"promotion promote {name} --resolution COMMIT",
+        f"or give {source.name} what {name} has: git switch {source.branch} && git fetch && git checkout origin/{view.environment.branch} -- {paths} && git commit",
         f"push it: it is absorbed by {view.environment.name} without a commit; then make your change on top of it",
         *([_adoption(view.environment.name, source.name)] if _is_first(plan) else []),
     ]

@@ -1,5 +1,5 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import asking, deciding, landing, records
+from tests.mutants import asking, deciding, landing, proposals, records
 
-MUTANTS = (*deciding.MUTANTS, *asking.MUTANTS, *landing.MUTANTS, *records.MUTANTS)
+MUTANTS = (*deciding.MUTANTS, *asking.MUTANTS, *landing.MUTANTS, *proposals.MUTANTS, *records.MUTANTS)

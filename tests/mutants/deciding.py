@@ -504,7 +504,7 @@ SCOPES = (
     cut(
         "scope",
         "the merge sees what is in scope only",
-        "merging:_table",
+        "merging:table_of",
         "(objects.diff(base, side, roots) for side in (target, source))",
         "(objects.diff(base, side) for side in (target, source))",
         "test_scope::test_what_lands_has_one_parent_and_nothing_of_the_others",

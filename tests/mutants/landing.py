@@ -394,7 +394,7 @@ S9 = (
     cut(
         "S9",
         "the plan's table knows what is protected",
-        "merging:_table",
+        "merging:table_of",
         "merge.protected(view.environment.protect)",
         "merge.protected(())",
         "test_safety::test_s9_protected_paths_are_byte_identical",
