@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import promotion
+from flows import demo_prefect
 from flows.serve import free_port
-from promotion import config, ledger
+from promotion import answers, config, ledger, observe, reconcile
 from promotion.errors import TemporaryError
 from promotion.events import Event
-from promotion.model import Entry, Pipeline, short
+from promotion.model import Entry, Environment, Pipeline, short
 from promotion.repository import Git, Repository, Update
 from promotion.repository.objects import EMPTY_TREE
 from promotion.sites import open_site
@@ -232,13 +232,16 @@ def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) ->
     say("\nA change is pushed to dev, and walks by itself:")
     good = _commit(stage.repository, [root.ref], release("faster checkout", "1.1.0"), "web 1.1.0: faster checkout")
     say(f"  {_now()}  {root.name:<5} {short(good)} pushed by dana: web 1.1.0: faster checkout")
-    _follow(stage, say, lambda e: (e.event, e.environment) == ("verified", last.name))
+    _follow(stage, say, lambda e: (e.event, e.environment) == ("verified", "qa"))
+    _asks(stage, say, last, stay)
+    over = ("verified", "rejected") if stay else ("verified",)
+    _follow(stage, say, lambda e: e.event in over and e.environment == last.name, patient=stay)
     say("\nA sick release is pushed to dev: its service fails in qa, so prod never sees it:")
     bad = _commit(stage.repository, [root.ref], release("new cache", "1.2.0", ("qa",)), "web 1.2.0: new cache")
     say(f"  {_now()}  {root.name:<5} {short(bad)} pushed by dana: web 1.2.0: new cache")
     _follow(stage, say, lambda e: (e.event, e.environment) == ("failed", "qa"))
     time.sleep(2)  # two rounds in which nothing may pass
-    say(f"  {_now()}  {last.name:<5} keeps what came from {short(good)}\n")
+    say(f"  {_now()}  {last.name:<5} keeps what it has\n")
     table(stage.config)
     _end_note(stage, say, good, stay)
     stage.done = True
@@ -247,16 +250,36 @@ def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) ->
     return 0
 
 
+def _asks(stage: _Stage, say: Say, target: Environment, stay: bool) -> None:
+    """Says where the second person answers; without a terminal there is none, so the demo answers as one."""
+    app, deadline = stage.pipeline.applications[0], time.monotonic() + PATIENCE
+    while (found := demo_prefect.asked(stage.address, app.name)) is None and time.monotonic() < deadline:
+        time.sleep(0.3)
+    if found is None:
+        raise _in_vain(stage)
+    (who,) = (target.approval or {})["from"]
+    say(
+        f"  {_now()}  {target.name:<5} waits for {who}, since dana wrote it: the button Resume of\n{' ' * 18}{found.page}"
+    )
+    say(f"{' ' * 18}or: PROMOTION_USER={who} {_command(stage)} approve {found.plan[:8]}")
+    if not stay:
+        site = open_site(app, stage.environ)
+        with site.repository:
+            reconcile.approve(
+                site, answers.plan(site, observe.survey(site), target), who=who, reason="the demo's own yes"
+            )
+
+
 def _healthy(event: Event, environment: str) -> bool:
     return (event.event, event.environment, event.data.get("health")) == ("observed", environment, "healthy")
 
 
-def _follow(stage: _Stage, say: Say, until: Callable[[Event], bool]) -> None:
-    """Says what happens, as the ledger records it, until an event that ends the act."""
+def _follow(stage: _Stage, say: Say, until: Callable[[Event], bool], *, patient: bool = False) -> None:
+    """Says what happens, as the ledger records it, until an event that ends the act; a person may take any time."""
     app = stage.pipeline.applications[0]
     deadline = time.monotonic() + PATIENCE
     with open_site(app, stage.environ).repository as repository:
-        while time.monotonic() < deadline:
+        while patient or time.monotonic() < deadline:
             tip = repository.refresh([], [app.ledger])[app.ledger]
             fresh = list(ledger.events(repository, tip))[::-1]
             for _, event in fresh[stage.told :]:
@@ -266,11 +289,12 @@ def _follow(stage: _Stage, say: Say, until: Callable[[Event], bool]) -> None:
                 if until(event):
                     return
             time.sleep(0.3)
-    raise TemporaryError(
-        f"the demo waited {PATIENCE} s in vain",
-        where=_near(stage.folder),
-        hint=f"less {_near(stage.folder / 'serve.log')}",
-    )
+    raise _in_vain(stage)
+
+
+def _in_vain(stage: _Stage) -> TemporaryError:
+    hint = f"less {_near(stage.folder / 'serve.log')}"
+    return TemporaryError(f"the demo waited {PATIENCE} s in vain", where=_near(stage.folder), hint=hint)
 
 
 def _line(stage: _Stage, event: Event) -> str | None:
@@ -283,6 +307,8 @@ def _line(stage: _Stage, event: Event) -> str | None:
         )
     if event.event == "promoted":
         return f"<- {short(data['source'])} merged as {short(data['commit'])} by {_run_of(stage, event)}"
+    if event.event in ("approved", "rejected"):
+        return f"{event.event} by {event.by}"
     if event.event in ("verified", "failed", "timed-out", "held"):
         return f"{short(data['commit'])} {event.event}"
     return None
@@ -293,22 +319,21 @@ def _run_of(stage: _Stage, event: Event) -> str:
     app = stage.pipeline.applications[0]
     environment = app.environment(event.environment or "")
     name = f"{app.name}: {environment.name} <- {environment.source} {short(event.data['source'])}"
-    query = {"flow_runs": {"name": {"any_": [name]}}, "limit": 1}
-    request = urllib.request.Request(
-        f"{stage.address}/api/flow_runs/filter", json.dumps(query).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
-        runs = json.load(answer)
-    return f"the run\n{' ' * 18}{stage.address}/runs/flow-run/{runs[0]['id']}" if runs else "the round loop itself"
+    page = demo_prefect.page_of(stage.address, name)
+    return f"the run\n{' ' * 18}{page}" if page else "the round loop itself"
 
 
 def _now() -> str:
     return f"{datetime.now():%H:%M:%S}"
 
 
-def _end_note(stage: _Stage, say: Say, good: str, stay: bool) -> None:
+def _command(stage: _Stage) -> str:
     name = "promotion" if shutil.which("promotion") else _near(Path(sys.executable).with_name("promotion"))
-    command = f"{name} -c {_near(stage.config)}"
+    return f"{name} -c {_near(stage.config)}"
+
+
+def _end_note(stage: _Stage, say: Say, good: str, stay: bool) -> None:
+    command = _command(stage)
     say(f"\nPrefect UI   {stage.address}/runs{'' if stay else ' (while the demo runs)'}")
     say("type next")
     for words in ("plan prod", "history --limit 10", f"where {short(good)}"):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from promotion import answers, ledger, observe, reconcile
 from promotion.config import load
 from promotion.events import Event
 from promotion.sites import open_sites
-from tests.e2e.conftest import Server, Serving, promotions, until
+from tests.e2e.conftest import Server, Serving, kill, promotions, told, until
 from tests.e2e.test_browser import CHROMIUM, QUIET, see
 from tests.support.hosted import Hosted
 
@@ -192,3 +194,50 @@ def test_people_decide_in_the_browser(
     see(page, "blocked by hold", "not before the holidays")
     page.screenshot(path=photos / "15-board.png", full_page=True)
     assert promotions(shop, "prod") == [commit]
+
+
+def test_a_request_survives_restarts(tmp_path: Path) -> None:
+    """Serving process and server killed while it waits, an answer while nobody serves, another while there is no server: one form, one commit."""
+    home = tmp_path / "prefect"
+    home.mkdir()
+    server, shop = Server(home), asking(tmp_path / "shop", "again")
+    server.start()
+    serving = [served(server, shop, tmp_path / "serve0.log")]
+    try:
+        shop.commit("dev", {"web": "2\n"})
+        run = request(server, "again", "Suspended")
+        kill(serving[-1])
+        server.kill()
+        server.start()
+        answer = {"run_input": {"decision": "approve", "who": ALICE}}
+        assert httpx.post(f"{server.url}/api/flow_runs/{run['id']}/resume", json=answer, timeout=30).status_code == 201
+        assert events(shop, "approved") == []
+        serving.append(served(server, shop, tmp_path / "serve1.log"))
+        until(lambda: [e.by for e in events(shop, "approved")] == [ALICE], 120)
+        request(server, "again", "Suspended")
+        server.kill()
+        approve(shop, BOB)
+        until(lambda: len(promotions(shop, "prod")) == 1, 120)
+        server.start()
+        ended = until(lambda: [r for r in requests(server, "again") if r["state_name"] == "Approved"], 120)
+        assert [r["id"] for r in ended] == [run["id"]]
+        assert len(requests(server, "again")) == 1
+        assert [e.by for e in events(shop, "approved")] == [ALICE, BOB]
+        assert promotions(shop, "prod") == [run["parameters"]["commit"]]
+    finally:
+        for process in serving:
+            kill(process)
+        server.kill()
+        for number in range(len(serving)):
+            told(tmp_path / f"serve{number}.log")
+
+
+def served(server: Server, shop: Hosted, log: Path) -> subprocess.Popen[bytes]:
+    """A `promotion serve` that has registered its deployments."""
+    argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, "serve", "--every", "1s", "--name", shop.name]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            argv, env=server.environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+        )
+    until(lambda: f"serving promote/{shop.name}" in log.read_text())
+    return process

@@ -40,6 +40,8 @@ def test_a_change_walks_as_prefect_runs_and_a_sick_one_stops_before_prod(played:
     assert played.status == 0, played.said
     hops = re.findall(r"^  [\d:]+  (\w+) +<- \w+ merged as \w+ by the run\n +http://127", played.said, re.MULTILINE)
     assert hops == ["qa", "prod", "qa"]
+    asked = r"^  [\d:]+  prod +waits for ada@example.com, .*\n +http://127.*\n +or: PROMOTION_USER=ada@example.com .* approve \w{8}$"
+    assert re.search(asked + r"\n  [\d:]+  prod +approved by ada@example.com$", played.said, re.MULTILINE)
     assert re.search(r"^  [\d:]+  qa +\w+ is degraded: 503, expected 200$", played.said, re.MULTILINE)
     assert re.search(r"^prod .* held in qa", played.said, re.MULTILINE)
     assert "Prefect UI   http://127.0.0.1:" in played.said
