@@ -734,3 +734,26 @@ def test_what_cannot_be_asked_for_is_not_gone(origin: Origin, repository: Reposi
     origin.path.rename(tmp_path / "away")
     with pytest.raises(PromotionError):
         repository.find("1" * 40)
+
+
+def test_a_pack_that_was_cut_is_seen_at_once(origin: Origin, repository: Repository) -> None:
+    """Wherever it was cut: no endless asking, nothing said to be gone that the remote has, and whole again at the latest after one try."""
+    tip = repository.refresh([DEV])[DEV] or ""
+    old = origin.commit("env/dev", {"a": "2\n"})
+    repository.refresh([DEV])
+    origin.commit("env/dev", {"a": "3\n"})
+    keep = repository.path.with_name("keep")
+    shutil.copytree(repository.path, keep)
+    for pack in sorted(file for file in keep.rglob("*") if file.suffix in (".pack", ".idx")):
+        for cut in range(0, pack.stat().st_size, 61):
+            repository._remove()
+            shutil.copytree(keep, repository.path)
+            damaged = repository.path / pack.relative_to(keep)
+            damaged.chmod(0o644)
+            os.truncate(damaged, cut)
+            try:
+                found = [repository.find(oid) for oid in (tip, old)]
+            except TemporaryError:
+                repository.refresh([DEV])
+                found = [repository.find(oid) for oid in (tip, old)]
+            assert found == [True, True], f"{pack.suffix} cut at {cut}"

@@ -20,6 +20,8 @@ LOOSE, PACKS = 6700, 50
 """How many loose objects and packs are too many, as Git's own gc.auto has it."""
 NEVER_OURS = ("shallow", "commondir", "info/grafts", "objects/info/alternates")
 """Files by which git would believe another history, or look elsewhere."""
+READER = "reader"
+"""Within a clone: a repository without objects of its own, by which git reads the clone's and never fetches any."""
 TIDY_SECONDS = 600
 LOCK_SECONDS = 600
 """How long another process may take: a fetch of everything, at most."""
@@ -38,6 +40,8 @@ def make(git: Git, path: Path, url: str) -> bool:
         if answer.status:
             raise ConfigError(gist(answer.said), where=str(path))
         (draft / "config").write_text(_config(url), encoding="utf-8")
+        (draft / READER / "refs").mkdir(parents=True)
+        (draft / READER / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
         remove(path)
         draft.rename(path)
     return True
@@ -49,7 +53,12 @@ def _is_clone(path: Path, url: str) -> bool:
         head, config = (path / "HEAD").read_bytes(), (path / "config").read_text("utf-8", "replace")
     except OSError:
         return False
-    ours = head.startswith(b"ref: ") and config == _config(url) and (path / "objects").is_dir()
+    ours = (
+        head.startswith(b"ref: ")
+        and config == _config(url)
+        and (path / "objects").is_dir()
+        and (path / READER).is_dir()
+    )
     return ours and not any((path / name).exists() for name in NEVER_OURS)
 
 

@@ -20,7 +20,7 @@ from promotion.repository.history import History
 from promotion.repository.objects import Objects
 from promotion.repository.process import Answer, Git
 from promotion.repository.signing import Signatures
-from promotion.repository.store import Store
+from promotion.repository.store import OID, Store
 from promotion.repository.threeway import Merges, Triple, marked, three_way
 from promotion.repository.words import failure, gist
 
@@ -265,6 +265,11 @@ class Repository:
             except PromotionError as exc:
                 if not NOT_THERE.search(exc.message):
                     raise
+            else:
+                if OID.fullmatch(oid) and not self.objects.is_stored(oid):
+                    raise self._lacks(
+                        f"commit {oid[:12]}"
+                    )  # the remote has it, and git believes that the clone has it too
         return self.objects.has_commit(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:

@@ -16,16 +16,8 @@ from pathlib import Path
 from gitdb import IStream, LooseObjectDB  # type: ignore[import-untyped]
 
 from promotion.errors import ConfigError, TemporaryError
+from promotion.repository import cache
 from promotion.repository.process import CAP, LOCAL_SECONDS, Git, on_disk, spawn
-
-# A missing object is an answer here, never a reason to go to the network: that is prefetch's job.
-OFFLINE = (
-    ("protocol.file.allow", "never"),
-    ("protocol.https.allow", "never"),
-    ("protocol.http.allow", "never"),
-    ("protocol.ssh.allow", "never"),
-)
-
 
 AHEAD = 500
 """How many objects are asked for before the first answer is read: their names fit into a pipe, so that nobody blocks."""
@@ -149,8 +141,11 @@ class Store:
             self._buffer = b""
 
     def _open(self) -> subprocess.Popen[bytes]:
-        args = [*self._git.options(self._path, OFFLINE), "cat-file", "--batch-command"]
-        self._process = spawn(args, self._git.environment, subprocess.PIPE, subprocess.DEVNULL)
+        # A missing object is an answer here, and no reason to go to the network: that is prefetch's job. Asked in the clone
+        # itself, which is a partial one, git would fetch it, and for what stands in a cut pack it would do so for ever.
+        args = [*self._git.options(self._path / cache.READER), "cat-file", "--batch-command"]
+        environment = {**self._git.environment, "GIT_OBJECT_DIRECTORY": str(self._path / "objects")}
+        self._process = spawn(args, environment, subprocess.PIPE, subprocess.DEVNULL)
         return self._process
 
     def _line(self, process: subprocess.Popen[bytes], deadline: float) -> bytes:

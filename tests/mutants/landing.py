@@ -316,6 +316,14 @@ S7 = (
     ),
     cut(
         "S7",
+        "a clone that lacks what the remote has is made again",
+        "repository.clone:Repository.find",
+        "OID.fullmatch(oid) and not self.objects.is_stored(oid)",
+        "False",
+        "test_repository::test_a_pack_that_was_cut_is_seen_at_once",
+    ),
+    cut(
+        "S7",
         "a broken clone is made again",
         "repository.clone:Repository._fault",
         "str(self.path) in ours or OWN_FAULT.search(ours)",
