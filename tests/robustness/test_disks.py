@@ -108,9 +108,8 @@ def tries_of_a_server(play: Play, figures: Figures) -> None:
     chance, server = figures.chance, play.shop.origin.path
     for number in range(scaled(60, 3)):
         word = f"change {number}"
-        play.shop.origin.git(
-            "gc", "--quiet", "--prune=now"
-        )  # what piles up would fill the small disk before anything is tried
+        for words in (("repack", "-adq"), ("prune", "--expire=now")):  # else what piles up fills the small disk
+            play.shop.origin.git(*words)
         play.change(word)
         with filled(server, chance.choice((0, 4096, 8192, 20_000, 60_000))):
             for words in chance.sample((("run", "--sync"), ("promote", "qa"), ("observe",)), 2):
