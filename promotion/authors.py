@@ -29,7 +29,12 @@ def of(site: Site, world: World, environment: Environment, base: str, commit: st
 def _of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | None:
     app, repository = site.application, site.repository
     source = app.environment(environment.source or "")
-    old, new = (list(lineage.upwards(repository, app, world.state, source, oid)) for oid in (base, commit))
+
+    def believed(made: Commit) -> bool:
+        return bool(_ours(site, world, [made]))
+
+    ways = (lineage.upwards(repository, app, world.state, source, oid, believed) for oid in (base, commit))
+    old, new = map(list, ways)
     if not (_is_whole(site, old) and _is_whole(site, new)):
         return None
     made: dict[str, Commit] = {}

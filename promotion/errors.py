@@ -3,6 +3,7 @@
 PromotionError
 ├── ConfigError      the file, the command line or the set-up is wrong: mend it (exit status 2)
 ├── RefusedError     a rule says no: nothing was written (exit status 4)
+│   └── AnsweredError    the same person has said the same already: there is nothing to do
 ├── ConflictError    two changes touch one place: a person decides (exit status 5)
 └── TemporaryError   a remote is away or somebody was faster: try again (exit status 75)
     ├── ContendedError   decided again as often as allowed, and somebody was faster each time
@@ -52,6 +53,10 @@ class RefusedError(PromotionError):
 
     kind = "refused"
     exit_status = 4
+
+
+class AnsweredError(RefusedError):
+    """The same person has said the same of the same plan already; nothing was written, and nothing needs to be."""
 
 
 class ConflictError(PromotionError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from promotion import scope
 from promotion.model import Application, Commit, Environment
 from promotion.repository import Repository
 from promotion.state import State
 
+Believed = Callable[[Commit], bool]
+"""Whether a commit that says that it is a promotion is one."""
 FAR = 5000
 """How many commits of a branch are looked at for the promotion that a commit came with."""
 
@@ -21,27 +23,40 @@ def is_ours(commit: Commit, application: str, environment: str) -> bool:
 
 
 def source_of(
-    repository: Repository, application: Application, state: State, environment: Environment, commit: str
+    repository: Repository,
+    application: Application,
+    state: State,
+    environment: Environment,
+    commit: str,
+    believed: Believed | None = None,
 ) -> str | None:
     """The commit of the source environment that a commit of this environment's branch stands for.
 
     A commit made by hand stands for what the nearest release before it stands for. None where history was reset away.
+    What says that it is a promotion is taken for one, unless `believed` says no.
     """
     if not repository.find(commit):
         return None
     release = state.of(environment.name).release
-    key = ("source", application.name, environment.name, commit, release)
-    return scope.remembered(repository, key, lambda: _source_of(repository, application, state, environment, commit))
+    key = ("source", application.name, environment.name, commit, release, believed is None)
+    return scope.remembered(
+        repository, key, lambda: _source_of(repository, application, state, environment, commit, believed)
+    )
 
 
 def _source_of(
-    repository: Repository, application: Application, state: State, environment: Environment, commit: str
+    repository: Repository,
+    application: Application,
+    state: State,
+    environment: Environment,
+    commit: str,
+    believed: Believed | None,
 ) -> str | None:
     release = state.of(environment.name).release
     for number, made in enumerate(repository.first_parents(commit)):
         if release is not None and made.oid == release.commit:
             return release.source
-        if is_ours(made, application.name, environment.name):
+        if is_ours(made, application.name, environment.name) and (believed is None or believed(made)):
             return made.trailers.get("Promotion-Source")
         if number == FAR:
             break
@@ -52,7 +67,12 @@ def _source_of(
 
 
 def upwards(
-    repository: Repository, application: Application, state: State, environment: Environment, commit: str
+    repository: Repository,
+    application: Application,
+    state: State,
+    environment: Environment,
+    commit: str,
+    believed: Believed | None = None,
 ) -> Iterator[tuple[str, str]]:
     """(environment, commit that this one stands for there): itself, its source, and so on up to the root."""
     found: str | None = commit
@@ -60,7 +80,7 @@ def upwards(
         yield environment.name, found
         if environment.source is None:
             return
-        found = source_of(repository, application, state, environment, found)
+        found = source_of(repository, application, state, environment, found, believed)
         environment = application.environment(environment.source)
 
 

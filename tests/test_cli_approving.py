@@ -159,7 +159,10 @@ def test_who_may_not_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
         assert line in unchanged(shop, "approve", plan, "--yes").err
     by(monkeypatch, ALICE)
     shop("approve", plan, "--yes")
-    assert f"{ALICE} has approved plan {plan[:8]} already" in unchanged(shop, "approve", plan, "--yes").err
+    before = shop.origin.refs()
+    again = shop("approve", plan, "--yes")  # as after one that was killed after its push
+    assert (again.status, f"{ALICE} has approved plan {plan[:8]} already" in again.out) == (0, True)
+    assert shop.origin.refs() == before
 
 
 def test_the_nearest_plan_is_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

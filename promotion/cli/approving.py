@@ -15,7 +15,7 @@ from promotion.cli.context import Call, call_of, sites_of
 from promotion.cli.output import answer, is_terminal, note, printed
 from promotion.cli.output import shown as rendered
 from promotion.cli.people import Reason, Sign
-from promotion.errors import ConfigError, PromotionError
+from promotion.errors import AnsweredError, ConfigError, PromotionError
 from promotion.events import Event
 from promotion.model import HowWord, person
 from promotion.observe import Site
@@ -49,7 +49,10 @@ def approve(
         if not _agreed(call, site, made, "approve", yes=yes):
             return 4
         how, code = _proof(call, made, sign=sign)
-        event = reconcile.approve(site, made, who=site.by, reason=reason, how=how, code=code)
+        try:
+            event = reconcile.approve(site, made, who=site.by, reason=reason, how=how, code=code)
+        except AnsweredError as exc:
+            return _nothing(call, exc)
         return _recorded(call, site, made, event)
 
 
@@ -62,7 +65,11 @@ def reject(context: typer.Context, plan: Named, reason: Reason, yes: Yes = False
         if not _agreed(call, site, made, "reject", yes=yes):
             return 4
         how: HowWord = "signed" if sign else "claimed"
-        return _recorded(call, site, made, reconcile.reject(site, made, who=site.by, reason=reason, how=how))
+        try:
+            event = reconcile.reject(site, made, who=site.by, reason=reason, how=how)
+        except AnsweredError as exc:
+            return _nothing(call, exc)
+        return _recorded(call, site, made, event)
 
 
 def withdraw(context: typer.Context, plan: Named, sign: Sign = False) -> int:
@@ -167,6 +174,12 @@ def _proof(call: Call, plan: Plan, *, sign: bool) -> tuple[HowWord, str | None]:
     if is_terminal() and sys.stdin.isatty() and not call.json:
         return "code", str(typer.prompt("code", hide_input=True))
     return "code", sys.stdin.readline(100).strip()
+
+
+def _nothing(call: Call, said: AnsweredError) -> int:
+    """The same was recorded before: a command that was killed after its push may be typed again."""
+    answer(call, {"recorded": None, "reason": said.message}, [said.message])
+    return 0
 
 
 def _recorded(call: Call, site: Site, plan: Plan, event: Event) -> int:

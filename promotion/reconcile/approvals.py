@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from promotion import answers, codes, merging, void
-from promotion.errors import ConfigError, RefusedError
+from promotion.errors import AnsweredError, ConfigError, RefusedError
 from promotion.events import Event
 from promotion.gates.approval import PROVES, called
 from promotion.model import Environment, HowWord, person, short
@@ -26,8 +26,8 @@ def approve(
 ) -> Event:
     """Records that somebody approves exactly this plan. `who` is an email; `how` is what proves it, `code` a one-time code.
 
-    Raises RefusedError for a plan that is void or held, and for somebody who may not, or has; ConfigError for what is
-    written wrong. Nothing is written then.
+    Raises RefusedError for a plan that is void or held, and for somebody who may not, AnsweredError for one who has; ConfigError
+    for what is written wrong. Nothing is written then.
     """
     name, why = line(who, "a name"), line(reason, "a reason", "--reason")
 
@@ -43,7 +43,7 @@ def approve(
         if any(a.by == person(name) and a.until and a.how in proofs for a in standing.approved) and _own(
             view, plan, name
         ):
-            raise RefusedError(f"{name} has approved plan {_short(plan)} already")
+            raise AnsweredError(f"{name} has approved plan {_short(plan)} already")
         if how not in proofs:
             wanted = "a signature" if standing.identity == "signed" else "a one-time code"
             raise RefusedError(f"{view.environment.name} wants {wanted}: a name alone does not count there")
@@ -63,7 +63,7 @@ def reject(
         _check_person(view.environment, name)
         said = _own(view, plan, name)
         if said is not None and said.word == "rejected":
-            raise RefusedError(f"{name} has rejected plan {_short(plan)} already")
+            raise AnsweredError(f"{name} has rejected plan {_short(plan)} already")
         objects = site.repository.objects
         changed = objects.diff(objects.commit(view.tip).tree, merged.tree or "", site.application.roots)
         entries = entries_to_json({path: new for path, (_, new) in changed.items()})
