@@ -338,7 +338,7 @@ def test_not_author_is_followed_through_three_hops(build: Build, tmp_path: Path,
     folder = tmp_path / "stage"
     more: dict[str, Any] = {"history": history}
     names = ["ann", "cat", "eve", "fay", "gus", "hal", "ivy", "robot"]
-    gate = asks(from_=[f"{name}@example.com" for name in names], not_author=True)
+    gate = asks(from_=[*(f"{name}@example.com" for name in names), "promotion@localhost"], not_author=True)
     stage = build(
         environment(folder, "dev"),
         environment(folder, "qa", "dev", **more),
@@ -368,7 +368,7 @@ def test_not_author_is_followed_through_three_hops(build: Build, tmp_path: Path,
     plan = stage.plan("prod")
     assert plan.asked is not None
     assert {b.who.partition("@")[0] for b in plan.asked.barred} == {"ann", "cat", "eve", "fay", "gus", "hal"}
-    assert [who.partition("@")[0] for who in plan.asked.may] == ["ivy", "robot"]
+    assert [who.partition("@")[0] for who in plan.asked.may] == ["ivy", "robot", "promotion"]
     refused(lambda: approve(stage.site, plan, who="cat@example.com"), "is an author")
     approve(stage.site, plan, who="ivy@example.com")
     stage.round()
@@ -548,3 +548,69 @@ def test_replaying_gives_the_same(build: Build, tmp_path: Path) -> None:
     assert landed(stage) == [plan.commit]
     assert (stage.world().state.codes, stage.world().state.of("qa").answers) == (codes, ())
     consistent(stage)
+
+
+# --- overrides -------------------------------------------------------------------------------------------------------
+
+EVERYTHING = ("soak", "window", "approval", "freeze")
+
+
+def allowing(stage: Stage, by: str = "robot@example.com") -> Stage:
+    """A stage whose file lets one person past all that may be passed."""
+    from promotion.model import Overrides
+
+    over = Overrides((by,), tuple(sorted(EVERYTHING)))
+    in_force = {**stage.application.in_force, "overrides": {"by": [by], "skip": sorted(EVERYTHING)}}
+    stage.application = replace(stage.application, overrides=over, in_force=in_force)
+    stage.site = replace(stage.site, application=stage.application)
+    return stage
+
+
+NEVER: dict[str, tuple[Callable[[Stage, Plan], object], str]] = {
+    "held": (lambda stage, plan: hold(stage.site, stage.env("qa"), plan.commit or "", "leaks"), "leaks"),
+    "rejected": (lambda stage, plan: reject(stage.site, plan, who=BOB, reason="no"), "rejected by bob@example.com"),
+    "strictly frozen": (lambda stage, _: freeze(stage.site, [], "incident", None, strict=True), "everything is frozen"),
+    "sick in its source": (lambda stage, _: stage.commit("dev", {"health": "sick\n"}), "degraded in dev"),
+    "not seen in its source": (lambda stage, _: stage.commit("dev", {"web": "9\n"}), "not yet observed in dev"),
+}
+
+
+@pytest.mark.parametrize("what", NEVER)
+def test_an_override_never_gets_past_a_no_or_the_source(build: Build, tmp_path: Path, what: str) -> None:
+    """Only past what the file lists, and none of that is a hold, a rejection, a strict freeze or S1."""
+    stage = allowing(asking(build, tmp_path, asks(), Spec("soak", {"for": "2h"})))
+    plan = arrived(stage)
+    change, line = NEVER[what]
+    change(stage, plan)
+    if what == "sick in its source":
+        stage.sync("dev")
+    newest = stage.tip("dev") if "source" in what else None
+    if what == "not seen in its source":
+        stage.site = replace(stage.site, application=stage.application)
+    tip = stage.tip("qa")
+    result = promote(stage.site, stage.env("qa"), chosen=newest, override=EVERYTHING, reason="now")
+    assert result.outcome in ("refused", "waiting"), result
+    assert stage.tip("qa") == tip
+    assert line in result.reason or what == "not seen in its source"
+
+
+def test_an_override_that_was_not_needed_is_not_recorded(build: Build, tmp_path: Path) -> None:
+    """And one that was stands right before what it let through."""
+    stage = allowing(asking(build, tmp_path))
+    plan = arrived(stage)
+    approve(stage.site, plan, who=ALICE)
+    assert promote(stage.site, stage.env("qa"), override=["approval"], reason="now").outcome == "promoted"
+    assert "overridden qa" not in stage.events()
+    again = arrived(stage, "3\n")
+    result = promote(stage.site, stage.env("qa"), override=["approval"], reason="now")
+    assert (result.outcome, result.plan_id) == ("promoted", again.plan_id)
+    assert stage.events()[-2:] == ["overridden qa", "promoted qa"]
+    consistent(stage)
+
+
+def test_only_who_may_overrides(build: Build, tmp_path: Path) -> None:
+    stage = allowing(asking(build, tmp_path), by="oncall@example.com")
+    arrived(stage)
+    before = stage.origin.refs()
+    refused(lambda: promote(stage.site, stage.env("qa"), override=["approval"], reason="x"), "oncall may")
+    assert stage.origin.refs() == before

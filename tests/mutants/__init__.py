@@ -1,5 +1,12 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import asking, deciding, landing, proposals, records
+from tests.mutants import asking, deciding, landing, people, proposals, records
 
-MUTANTS = (*deciding.MUTANTS, *asking.MUTANTS, *landing.MUTANTS, *proposals.MUTANTS, *records.MUTANTS)
+MUTANTS = (
+    *deciding.MUTANTS,
+    *people.MUTANTS,
+    *asking.MUTANTS,
+    *landing.MUTANTS,
+    *proposals.MUTANTS,
+    *records.MUTANTS,
+)

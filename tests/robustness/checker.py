@@ -212,6 +212,8 @@ class Seen:
     """Commit -> the last health that was recorded about it."""
     holds: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Held commit -> its entries."""
+    noes: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(plan, person) -> the commit that they rejected."""
 
 
 class _Replay:
@@ -458,6 +460,15 @@ def _fold(seen: Seen, event: Mapping[str, Any]) -> None:
         seen.holds[event["commit"]] = event["entries"]
     elif kind == "lifted":
         seen.holds.pop(event["commit"], None)
+        seen.noes = {who: commit for who, commit in seen.noes.items() if commit != event["commit"]}
+    elif kind in ("approved", "rejected", "withdrawn"):
+        who = (event["plan_id"], event["by"].casefold())
+        before_it = seen.noes.pop(who, None)
+        if before_it and before_it not in seen.noes.values():
+            seen.holds.pop(before_it, None)
+        if kind == "rejected":
+            seen.noes[who] = event["source"]
+            seen.holds[event["source"]] = event["entries"]
 
 
 def _all(entries: Mapping[str, Any], files: Mapping[str, Entry]) -> bool:

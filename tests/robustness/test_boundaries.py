@@ -47,6 +47,27 @@ def edited(play: Play) -> None:
     play.shop.set("prod", verify={"within": "20m"})
 
 
+def asked(play: Play) -> None:
+    """The new change is healthy in dev, and waits for whoever this machine is."""
+    old_hands(play)
+    play.shop.set("qa", gates=[{"type": "approval", "from": ["promotion@localhost"]}])
+    assert play.run("configure", "--reason", "people are asked").status == 0
+    assert play.run("run", "--sync").status == 0
+
+
+def recorded_once(play: Play, kind: str) -> int:
+    return sum(f" qa {kind} " in f"{commit.subject} " for commit in play.shop.origin.log("promotion/shop"))
+
+
+def approved(play: Play) -> bool:
+    plan = play.run("--json", "plan", "qa").json
+    return plan["verdict"] == "pass" and recorded_once(play, "approved") == 1
+
+
+def rejected(play: Play) -> bool:
+    return one_is_held(play) and recorded_once(play, "rejected") == 1
+
+
 def two_arrived_once(play: Play) -> bool:
     landed = play.landed("qa")
     return play.has("qa", "two") and landed[-1] == play.shop.tip("dev") and len(landed) == len(set(landed))
@@ -72,6 +93,8 @@ CASES = {
     "first-run": Case(cold, ("run", "--sync"), two_arrived_once),
     "hold": Case(old_hands, ("hold", "qa", "env/dev", "--reason", "leaks"), one_is_held),
     "adopt": Case(old_hands, ("adopt", "qa", "--source", "env/dev"), adopted),
+    "approve": Case(asked, ("approve", "PLAN", "--yes"), approved),
+    "reject": Case(asked, ("reject", "PLAN", "--reason", "no", "--yes"), rejected),
     "configure": Case(edited, ("configure", "--reason", "longer"), in_force),
 }
 
@@ -116,7 +139,8 @@ def test_killed_at_every_git_process(tmp_path: Path, figures: Figures, name: str
     """After each kill the same command once more, undisturbed: it is done, once, and nothing was violated."""
     case, play, gun = CASES[name], Play.create(tmp_path / "play"), Gun.create(tmp_path / "bin")
     case.prepare(play)
-    words = [play.shop.tip("dev") if word == "env/dev" else word for word in case.words]
+    plan = play.run("--json", "plan", "qa").json["plan_id"] if "PLAN" in case.words else ""
+    words = [{"env/dev": play.shop.tip("dev"), "PLAN": plan}.get(word, word) for word in case.words]
     play.keep()
     for call in calls_of(figures):
         gun.aim(call, how)
