@@ -39,10 +39,17 @@ def standing(site: Site, world: World, view: View, question: Approval, others: S
     for other in others:
         said += _said(site, other, question.commit)
         granted += other.state.granted.get(question.commit, ())
-    wrote = (
-        authors.of(site, world, view.environment, view.base, question.commit) if settings.get("not_author") else None
-    )
+    wrote = _wrote(site, world, view, question.commit) if settings.get("not_author") else None
     return approval.standing(settings, said, granted, wrote, view.now)
+
+
+def _wrote(site: Site, world: World, view: View, commit: str) -> frozenset[str] | None:
+    """Who made what a candidate brings, and what was decided where it conflicts."""
+    wrote = authors.of(site, world, view.environment, view.base, commit)
+    if wrote is None or view.resolution is None:
+        return wrote
+    decided = site.repository.history.between(view.tip, view.resolution.commit, merges=True)
+    return wrote | {who for each in decided for who in authors.people(each)}
 
 
 def _said(site: Site, view: View, commit: str) -> Iterator[Answer]:

@@ -12,7 +12,19 @@ import pytest
 
 from promotion.errors import AnsweredError, PromotionError
 from promotion.model import Spec
-from promotion.reconcile import adopt, approve, configure, freeze, hold, lift, promote, reject, withdraw
+from promotion.reconcile import (
+    adopt,
+    approve,
+    configure,
+    freeze,
+    hold,
+    lift,
+    promote,
+    reject,
+    resolution_of,
+    resolve,
+    withdraw,
+)
 from promotion.report import audit
 from promotion.view import Plan
 from tests.support.shared import Shared, place
@@ -614,3 +626,30 @@ def test_only_who_may_overrides(build: Build, tmp_path: Path) -> None:
     before = stage.origin.refs()
     refused(lambda: promote(stage.site, stage.env("qa"), override=["approval"], reason="x"), "oncall may")
     assert stage.origin.refs() == before
+
+
+# --- conflicts -------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_decided_of_a_conflict_is_approved_by_others(build: Build, tmp_path: Path) -> None:
+    """Its plan is asked about like any other, whoever decided it is an author, and no other decision lands by that approval."""
+    stage = asking(build, tmp_path, asks(not_author=True))
+    stage.round()
+    stage.commit("dev", {"web": "dev\n"})
+    stage.commit("qa", {"web": "qa\n"})
+    stage.round()
+    assert stage.plan("qa").verdict == "conflict"
+    branch = resolve(stage.site, stage.env("qa")).branch or ""
+    decisions = [
+        stage.origin.commit(branch, {"web": f"{word}\n"}, message="decided", author=f"C <{CAROL}>")
+        for word in ("one", "two")
+    ]
+    one, two = (stage.plan("qa", resolution=resolution_of(stage.site, each)) for each in decisions)
+    assert one.plan_id != two.plan_id
+    refused(lambda: approve(stage.site, two, who=CAROL), "is an author")
+    approve(stage.site, two, who=ALICE)
+    first = promote(stage.site, stage.env("qa"), resolution=decisions[0])
+    assert (first.outcome, first.reason) == ("waiting", "approval 0 of 1")
+    assert promote(stage.site, stage.env("qa"), resolution=decisions[1]).outcome == "promoted"
+    assert stage.origin.show("env/qa", "web") == "two\n"
+    assert audit(stage.site, stage.world()) == []

@@ -184,7 +184,9 @@ def _nothing(call: Call, said: AnsweredError) -> int:
 
 def _recorded(call: Call, site: Site, plan: Plan, event: Event) -> int:
     name, short_id = event.environment or "", event.data["plan_id"][:8]
-    fresh = report.quick(site, observe.survey(site), plan.view.environment, chosen=plan.commit)
+    decided = plan.view.resolution.commit if plan.view.resolution else None
+    world, environment = observe.survey(site), plan.view.environment
+    fresh = report.quick(site, world, environment, chosen=plan.commit, resolution=decided)
     undo = (
         f"promotion lift {name} {(plan.commit or '')[:7]}"
         if event.event == "rejected"

@@ -22,7 +22,9 @@ def remember(site: Site, plan: Plan) -> None:
     known = _read(site)
     if plan.plan_id in known:
         return
-    known[plan.plan_id] = inputs(plan.view, plan.commit, plan.merged)
+    decided = plan.view.resolution
+    made_of = inputs(plan.view, plan.commit, plan.merged)
+    known[plan.plan_id] = made_of | ({"resolution": decided.commit} if decided else {})
     path = site.repository.path.with_suffix(".shown.json")
     with contextlib.suppress(OSError):
         draft = path.with_suffix(f".{os.getpid()}")

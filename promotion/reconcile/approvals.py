@@ -99,7 +99,7 @@ def _current(site: Site, world: World, plan: Plan, who: str) -> tuple[View, Merg
     if environment.approval is None:
         hint = f"promotion hold {environment.name} {short(plan.commit)} --reason R   keeps a change out"
         raise RefusedError(f"{environment.name} asks nobody: it has no gate `approval`", hint=hint)
-    view = answers.look(site, world, environment)
+    view = replace(answers.look(site, world, environment), resolution=plan.view.resolution)
     then = inputs(plan.view, plan.commit, plan.merged)
     if not any(candidate.oid == plan.commit for candidate in view.chain):
         arrived = site.repository.is_ancestor(plan.commit, view.base)

@@ -45,12 +45,28 @@ def named(places: Sequence[Place], prefix: str, shown: Sequence[void.Inputs]) ->
     if meant:
         site, world, view, _, commit = meant[0]
         return site, quick(site, world, view.environment, chosen=commit)
+    if found := _resolved(places, prefix, shown):
+        return found
     for site, world in places:
         if said := _gone(site, world, prefix, shown):
             raise said
     waiting = [plan.plan_id[:8] for site, world in places for plan in asking(site, world) if plan.plan_id]
     near = nearest(prefix[:8], waiting) or "; no plan waits for people"
     raise ConfigError(f"no plan {prefix}{near}", hint="promotion approve   shows what waits for you")
+
+
+def _resolved(places: Sequence[Place], prefix: str, shown: Sequence[void.Inputs]) -> tuple[Site, Plan] | None:
+    """A plan that was shown here with a person's decision about its conflict, if it is the plan still."""
+    for site, world in places:
+        for made in shown:
+            environment = next((e for e in site.application.environments if e.name == made["environment"]), None)
+            if environment is None or not made.get("resolution") or made["application"] != site.application.name:
+                continue
+            with suppress(PromotionError):
+                plan = quick(site, world, environment, resolution=made["resolution"])
+                if (plan.plan_id or "").startswith(prefix):
+                    return site, plan
+    return None
 
 
 def answered(places: Sequence[Place], prefix: str, who: str) -> tuple[Site, Plan]:

@@ -21,10 +21,12 @@ PATHS = 20
 """How many drifted paths are named; all are counted."""
 
 
-def quick(site: Site, world: World, environment: Environment, *, chosen: str | None = None) -> Plan:
+def quick(
+    site: Site, world: World, environment: Environment, *, chosen: str | None = None, resolution: str | None = None
+) -> Plan:
     """The plan from Git alone: a gate that would ask the world is not asked, and waits. Raises PromotionError."""
     pure = tuple(gate for gate in environment.gates if gate.type in gates.PURE)
-    plan = answers.plan(site, world, replace(environment, gates=pure), chosen=chosen)
+    plan = answers.plan(site, world, replace(environment, gates=pure), chosen=chosen, resolution=resolution)
     plan = replace(plan, view=replace(plan.view, environment=environment))
     asks = [gate.type for gate in environment.gates if gate.type not in gates.PURE]
     if not asks or plan.verdict != "pass" or plan.absorbs:
