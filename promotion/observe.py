@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from promotion import lineage, scope, trust
+from promotion import continuity, lineage, scope, trust
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
@@ -119,9 +119,7 @@ def world(
     gone = {e.name: _no_branch(site, e) for e in app.environments if snapshot[e.ref] is None}
     if gone and not (partly and snapshot.tips):
         raise next(iter(gone.values()))
-    standing = trust.read(site.repository, app, snapshot[app.ledger])
-    if not any_history:
-        check_begun(app, snapshot[app.ledger], standing)
+    standing = _standing(site, snapshot, any_history=any_history)
     if not any_configuration:
         check_configuration(app, standing.state)
     said = {name: str(exc) for name, exc in gone.items()}
@@ -134,6 +132,21 @@ def _no_branch(site: Site, environment: Environment) -> ConfigError:
         return ConfigError("the repository is empty: push the environments' branches first", where=site.repository.url)
     message = f"{environment.name} has no branch `{environment.branch}`{nearest(environment.branch, branches, 8)}"
     return ConfigError(message, where=site.repository.url)
+
+
+def _standing(site: Site, snapshot: Snapshot, *, any_history: bool) -> Standing:
+    """What the ledger comes to, if it is the one that there was; with `any_history` as far as it can be read."""
+    app, repository, tip = site.application, site.repository, snapshot[site.application.ledger]
+    if any_history:
+        try:
+            return trust.read(repository, app, tip)
+        except RefusedError:
+            return Standing(State(app.name), None)
+    continuity.check(repository, app, snapshot)
+    standing = trust.read(repository, app, tip)
+    check_begun(app, tip, standing)
+    continuity.keep(repository, app, standing.sound)
+    return standing
 
 
 def check_begun(application: Application, tip: str | None, standing: Standing) -> None:

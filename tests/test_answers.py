@@ -12,7 +12,7 @@ import pytest
 from promotion import answers, merge, merging, observe, scope
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec, shown
-from promotion.reconcile import adopt, hold, lift, promote
+from promotion.reconcile import adopt, configure, hold, lift, promote
 from promotion.view import DEPTH, Merged
 from tests.support.stage import Stage, environment
 
@@ -174,11 +174,12 @@ def test_a_target_whose_release_became_a_second_parent_is_refused(stage: Stage) 
 
 
 def test_a_promotion_that_the_ledger_does_not_know_is_refused(stage: Stage) -> None:
-    """The ledger was set back by a record: it is never quietly gone on from."""
+    """The ledger was set back by a record: it is never quietly gone on from, and not after that was accepted either."""
     promoted_once(stage)
     ledger = stage.origin.log(stage.application.ledger)
     before = next(c for c in ledger if '"event":"promoted"' in c.message and '"environment":"qa"' in c.message)
     stage.origin.git("update-ref", stage.application.ledger, before.parents[0])
+    configure(stage.site, "it is lost", accept_loss=True)
     refused(stage, "ledger")
 
 
@@ -186,6 +187,7 @@ def test_a_deleted_ledger_is_refused(stage: Stage) -> None:
     """Not restarted in silence either."""
     promoted_once(stage)
     stage.origin.git("update-ref", "-d", stage.application.ledger)
+    configure(stage.site, "it is lost", accept_loss=True)
     refused(stage, "does not know")
 
 

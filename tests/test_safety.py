@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from promotion import answers, ledger, merging
-from promotion.errors import ConfigError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.merge import protected
@@ -389,14 +389,15 @@ def test_s4_a_mere_heartbeat_costs_no_second_decision(tmp_path: Path, build: Bui
 
 @ways
 def test_s4_a_ledger_that_was_rewound_gets_nothing(stage: Stage, act: Act) -> None:
-    """What somebody took out of the ledger before our push is not put back by it: we decide on what is there."""
+    """What somebody took out of the ledger before our push is not put back by it, and it is not gone on from either."""
     commit = ready(stage)
     before = stage.origin.refs()[stage.application.ledger]
     hold(stage.open("other", "ann"), stage.env("prod"), commit, "no")
     inject(stage, "push", lambda: stage.origin.set("promotion/shop", before))
-    act(stage)
-    assert landed(stage) == [commit]
-    assert "held prod" not in stage.events()
+    with pytest.raises(RefusedError, match="rewound or replaced"):
+        act(stage)
+    assert landed(stage) == []
+    assert stage.origin.refs()[stage.application.ledger] == before
 
 
 @ways

@@ -120,13 +120,20 @@ def _said(reason: str) -> str:
     return a_reason(reason, "--reason")
 
 
-def configure(context: typer.Context, reason: Reason, sign: Sign = False) -> int:
+def configure(
+    context: typer.Context,
+    reason: Reason,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on with a ledger that was rewound, deleted or replaced.")
+    ] = False,
+    sign: Sign = False,
+) -> int:
     """Makes this file the configuration in force, and shows what differs from the one before."""
     call = call_of(context)
     applications: list[dict[str, Any]] = []
     with sites_of(call, sign=sign) as found:
         for site, _ in found:
-            differences = reconcile.configure(site, _said(reason))
+            differences = reconcile.configure(site, _said(reason), accept_loss=accept_loss)
             applications.append({"application": site.application.name, "differences": differences})
     answer(call, {"applications": applications}, _configured(applications))
     return 0

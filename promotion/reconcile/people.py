@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from promotion import answers, observe
+from promotion import answers, continuity, observe
 from promotion.errors import ConfigError, TemporaryError
 from promotion.events import Event
 from promotion.model import Environment, iso, short
@@ -16,18 +16,24 @@ from promotion.reconcile.write import TRIES, write
 from promotion.state import Hold
 
 
-def configure(site: Site, reason: str) -> list[str]:
-    """Makes this file the configuration in force; returns what differs from the one before (nothing: it was already)."""
+def configure(site: Site, reason: str, *, accept_loss: bool = False) -> list[str]:
+    """Makes this file the configuration in force; returns what differs from the one before (nothing: it was already).
+
+    With `accept_loss` a ledger that was rewound, deleted or replaced is gone on from as it is, and what is lost is recorded.
+    """
     app = site.application
     differences: list[str] = []
 
     def event(world: World) -> Event | None:
         nonlocal differences
-        differences = observe.differences(world.state.in_force or {}, app.in_force)
-        data = {"in_force": app.in_force, "reason": reason}
+        gone = continuity.lost(site.repository, app, world.snapshot, by_all=True) if accept_loss else []
+        said = [f"lost: {continuity.said(app, world.snapshot, loss)}" for loss in gone]
+        differences = [*said, *observe.differences(world.state.in_force or {}, app.in_force)]
+        data: dict[str, Any] = {"in_force": app.in_force, "reason": reason}
+        data |= {"lost": [loss.record for loss in gone]} if gone else {}
         return Event("configured", app.name, None, site.clock(), site.by, data) if differences else None
 
-    record(site, event, any_configuration=True)
+    record(site, event, any_configuration=True, any_history=accept_loss)
     return differences
 
 
@@ -123,21 +129,33 @@ def _about(site: Site, kind: str, environments: Sequence[Environment], data: Map
     return [Event(kind, site.application.name, None, site.clock(), site.by, data)]
 
 
-def record(site: Site, event: Callable[[World], Event | None], *, any_configuration: bool = False) -> Event | None:
+def record(
+    site: Site,
+    event: Callable[[World], Event | None],
+    *,
+    any_configuration: bool = False,
+    any_history: bool = False,
+) -> Event | None:
     """Writes the event that a decision makes of the world as it is, if any; makes it again when somebody was faster."""
 
     def events(world: World) -> list[Event]:
         made = event(world)
         return [made] if made else []
 
-    made = _decide_all(site, events, any_configuration=any_configuration)
+    made = _decide_all(site, events, any_configuration=any_configuration, any_history=any_history)
     return made[0] if made else None
 
 
-def _decide_all(site: Site, events: Callable[[World], list[Event]], *, any_configuration: bool = False) -> list[Event]:
+def _decide_all(
+    site: Site,
+    events: Callable[[World], list[Event]],
+    *,
+    any_configuration: bool = False,
+    any_history: bool = False,
+) -> list[Event]:
     """Writes the events that a decision makes of the world as it is; makes them again when somebody was faster."""
     for _ in range(TRIES):
-        world = observe.survey(site, any_configuration=any_configuration)
+        world = observe.survey(site, any_configuration=any_configuration, any_history=any_history)
         draft = Draft(world, world.state)
         if world.state.in_force is None and not any_configuration:
             data = {"in_force": site.application.in_force, "reason": "first use"}

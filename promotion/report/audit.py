@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from promotion import ledger, merging, trust
+from promotion import continuity, ledger, merging, trust
 from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event
 from promotion.fold import fold
@@ -89,7 +89,8 @@ def audit(site: Site, world: World) -> list[Finding]:
     tips = {e.name: tip for e in app.environments if (tip := world.snapshot[e.ref])}
     replay = _Replay(site, State(app.name), {name: frozenset(history.ids(tip)) for name, tip in tips.items()})
     _bring_back(site, world)
-    findings: list[Finding] = []
+    gone = continuity.lost(site.repository, app, world.snapshot)
+    findings = [_finding(site, continuity.said(app, world.snapshot, loss), None, None) for loss in gone]
     for start in range(0, len(records), AHEAD):
         read = site.repository.objects.commits(records[start : start + AHEAD])
         replay.read(read)

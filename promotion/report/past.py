@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from promotion import ledger
+from promotion import continuity, ledger, trust
 from promotion.events import Event
 from promotion.observe import Site
 from promotion.report.hops import event as as_json
@@ -63,8 +63,10 @@ def history(site: Site, asked: Asked, limit: int | None = None) -> list[dict[str
     The ledger is read to its end unless `limit` is reached: clocks differ, so an event's time does not end the search.
     """
     repository, app = site.repository, site.application
-    tip = repository.refresh([], [app.ledger])[app.ledger]
-    ledger.read(repository, app.name, tip)  # refuses what is no ledger, or another's
+    snapshot = repository.refresh([], [app.ledger])
+    tip = snapshot[app.ledger]
+    continuity.check(repository, app, snapshot)
+    trust.read(repository, app, tip)  # refuses what is no ledger, or another's
     wanted = (as_json(record, event) for record, event in ledger.events(repository, tip) if asked.wants(event))
     return list(islice(wanted, limit))
 

@@ -8,7 +8,8 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import TextIO
 
@@ -80,6 +81,30 @@ def tidy(git: Git, path: Path) -> None:
     loose, packs = path / "objects" / "17", path / "objects" / "pack"
     if len(list(loose.glob("*"))) > LOOSE // 256 or len(list(packs.glob("*.pack"))) > PACKS:
         git.run(path, "gc", "--quiet", seconds=TIDY_SECONDS)
+
+
+def kept(path: Path, ref: str) -> str | None:
+    """The tip that was remembered of a remote's ref, whatever the ref is now."""
+    name = _keeping(ref)
+    with suppress(OSError):
+        return (path / name).read_text("ascii").strip()
+    with suppress(OSError):  # gc has packed it
+        lines = (path / "packed-refs").read_text("utf-8", "replace").splitlines()
+        return next((line[:40] for line in lines if line.endswith(f" {name}")), None)
+    return None
+
+
+def keep(path: Path, ref: str, oid: str) -> None:
+    """Remembers a tip. A ref of the clone, so that git keeps all that it leads to; written in place, for no process's price."""
+    draft, file = path / f"kept.{os.getpid()}.{threading.get_ident()}", path / _keeping(ref)
+    with on_disk(path):
+        file.parent.mkdir(exist_ok=True)
+        draft.write_text(f"{oid}\n", "ascii")
+        draft.rename(file)
+
+
+def _keeping(ref: str) -> str:
+    return f"refs/kept/{sha256(ref.encode('utf-8', 'surrogateescape')).hexdigest()[:20]}"
 
 
 @contextmanager

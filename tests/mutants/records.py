@@ -23,7 +23,7 @@ S14 = (
         "S14",
         "what people decide is decided by the configuration in force",
         "reconcile.people:_decide_all",
-        "observe.survey(site, any_configuration=any_configuration)",
+        "observe.survey(site, any_configuration=any_configuration, any_history=any_history)",
         "observe.survey(site, any_configuration=True)",
         COPY,
     ),
@@ -390,6 +390,59 @@ S17 = (
         "app.trust is None or not self.begun",
         "True",
         ATTACKS,
+    ),
+)
+
+PUT_BACK = "test_continuity::test_a_ledger_that_lost_something_is_refused_and_put_back"
+
+S17 += (
+    cut(
+        "S17",
+        "a ledger that lost something is refused",
+        "observe:_standing",
+        "continuity.check(repository, app, snapshot)",
+        "pass",
+        PUT_BACK,
+    ),
+    cut(
+        "S17",
+        "what was found sound is remembered",
+        "observe:_standing",
+        "continuity.keep(repository, app, standing.sound)",
+        "pass",
+        PUT_BACK,
+    ),
+    cut(
+        "S17",
+        "a clone that remembers nothing asks the promotions",
+        "continuity:lost",
+        "kept is None or by_all",
+        "by_all",
+        "test_continuity::test_a_new_clone_asks_the_promotions",
+    ),
+    cut(
+        "S17",
+        "what is lost is accepted by those who may",
+        "continuity:_accepted",
+        "app.trust is None or trust.judged(app.name, app.trust, record, repository.signatures.one(app.trust.signers, record.oid)) is None",
+        "True",
+        "test_continuity::test_an_accepted_loss_is_an_orchestrators_word",
+    ),
+    cut(
+        "S17",
+        "what is accepted once is not accepted for ever",
+        "continuity:lost",
+        "any(_related(repository, loss.record, other) for other in accepted)",
+        "accepted",
+        "test_continuity::test_a_loss_may_be_accepted",
+    ),
+    cut(
+        "S17",
+        "history is that of the ledger that there was",
+        "report.past:history",
+        "continuity.check(repository, app, snapshot)",
+        "pass",
+        PUT_BACK,
     ),
 )
 
