@@ -215,10 +215,10 @@ def test_a_ledger_that_was_lost_stops_only_its_application(shared: Shared) -> No
     """It is said each round with the advice, wherever the application stands among those that land."""
     shared.commit("dev", {f"{name}/web": "2\n" for name in NAMES})
     shared.settle()
+    made = changed(shared, *NAMES)
     shared.origin.set(
         "promotion/billing", shared.origin.git("rev-list", "--max-parents=0", "promotion/billing").strip()
     )
-    made = changed(shared, *NAMES)
     done = shared.tried()
     assert isinstance(done["billing"], RefusedError)
     assert "promotion/billing was rewound or replaced" in str(done["billing"])
