@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from promotion import ledger, report
+from promotion import ledger, observe, report
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec
 from promotion.reconcile import Proposal, Result, hold, promote, resolution_of, resolve
@@ -132,8 +132,15 @@ def test_the_audit_needs_no_branch_and_believes_no_record(share: Share) -> None:
         tree = shared.origin.git("rev-parse", f"{promoted.commit}^{{tree}}").strip()
         forged = shared.origin.git("commit-tree", tree, "-p", promoted.parents[0], "-m", body).strip()
         shared.origin.set("promotion/shop", forged)
-        problems = " ".join(finding["problem"] for finding in report.audit(stage.site, stage.world()))
+        problems = " ".join(set_back(stage))
         assert "is not what the entry table says at shop/list" in problems
+
+
+def set_back(stage: Stage) -> list[str]:
+    """What the audit finds, beside that the ledger is another one than there was."""
+    world = observe.survey(stage.site, any_history=True)
+    found = [finding["problem"] for finding in report.audit(stage.site, world)]
+    return [problem for problem in found if "rewound or replaced" not in problem]
 
 
 def test_a_record_that_says_otherwise_is_found(share: Share) -> None:
@@ -149,7 +156,7 @@ def test_a_record_that_says_otherwise_is_found(share: Share) -> None:
     tree = shared.origin.git("rev-parse", f"{tip}^{{tree}}").strip()
     forged = shared.origin.git("commit-tree", tree, "-p", record.parents[0], "-m", body).strip()
     shared.origin.set("promotion/shop", forged)
-    problems = [finding["problem"] for finding in report.audit(stage.site, stage.world())]
+    problems = set_back(stage)
     assert problems == [f"resolution {other[:7]} does not have what its record says at shop/list"]
 
 
