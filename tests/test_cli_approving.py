@@ -335,3 +335,28 @@ def test_an_override_that_is_not_allowed_is_one_clear_line(
     shop = made(tmp_path, GATES, **OVER)
     by(monkeypatch, who)
     assert line in unchanged(shop, "promote", "qa", *words).err
+
+
+def test_a_decision_about_a_conflict_is_approved_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People are asked about exactly its content: another decision is another plan, and without it there is none."""
+    shop = made(tmp_path, [{"type": "approval", "from": ["managers"], "count": 1}])
+    shop.push("qa", {"web": "hot\n"})
+    branch = shop("--json", "resolve", "qa").json["branch"]
+    first, second = (shop.origin.commit(branch, {"web": f"{word}\n"})[:9] for word in ("one", "two"))
+    by(monkeypatch, ALICE)
+    waits = shop("promote", "qa", "--resolution", first)
+    advice = next(row for row in waits.out.splitlines() if row.startswith("  next    promotion approve "))
+    plan = advice.split()[-1]
+    assert waits.status == 3
+    monkeypatch.setenv("PROMOTION_CACHE", str(tmp_path / "another machine"))
+    unchanged(shop, "approve", plan, "--yes")
+    shown = shop("plan", "qa", "--resolution", first)
+    assert f"plan {plan}" in shown.out
+    said = shop("approve", plan, "--yes")
+    assert said.status == 0, said
+    passing = shop("plan", "qa", "--resolution", first).out.splitlines()[-1]
+    assert passing == f"  next    promotion promote qa --plan {plan} --resolution {first[:7]}"
+    assert shop("promote", "qa", "--resolution", second).status == 3
+    assert shop(*passing.split()[2:]).status == 0
+    assert shop.origin.show("env/qa", "web") == "one\n"
+    assert shop("audit").status == 0

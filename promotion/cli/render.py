@@ -167,7 +167,12 @@ def plan(data: Data) -> Iterator[str]:
         yield f"  next    promotion approve {data['plan_id'][:8]}"
     elif data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
         pinned = f" --plan {data['plan_id'][:8]}" if data["plan_id"] else ""
-        yield f"  next    promotion promote {data['environment']}{pinned}"
+        yield f"  next    promotion promote {data['environment']}{pinned}{_resolved(data)}"
+
+
+def _resolved(data: Data) -> str:
+    """What has to be typed with a plan that rests on a person's decision about a conflict."""
+    return f" --resolution {short(data['resolved_by'])}" if data.get("resolved_by") else ""
 
 
 def _side(last: Data | None) -> str:

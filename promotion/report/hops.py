@@ -72,6 +72,7 @@ def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
         "changes": _changes(merged.changes if merged else ()),
         "kept": _changes(merged.kept if merged else ()),
         "conflicts": conflicts.sides(site, plan) if plan.verdict == "conflict" else [],
+        "resolved_by": view.resolution.commit if view.resolution else None,
         "resolution": conflicts.resolution(plan) if plan.verdict == "conflict" else [],
         "verdicts": [_verdict(v) for v in plan.verdicts],
         "passed_over": [{"commit": p.commit, "verdict": p.verdict, "reason": p.reason} for p in plan.passed_over],

@@ -19,6 +19,8 @@ from typing import Any
 NOTHING = "0" * 40
 HEADS = "refs/heads/"
 LEDGERS = "refs/heads/promotion/"
+PROPOSALS = ("refs/heads/promotion/backport/", "refs/heads/promotion/resolve/")
+"""Made by the product, and from then on people's."""
 HOOK = """\
 #!/bin/sh
 ulimit -S -f unlimited  # a test that limits files does not mean this diary
@@ -235,7 +237,7 @@ class _Replay:
         self.tips, log_of_refs = transactions(log)
         now = refs(self.server)
         done = [one for n, one in enumerate(log_of_refs) if _happened(one, log_of_refs[n + 1 :], now)]
-        for ledger in [ref for ref in self.tips if ref.startswith(LEDGERS)]:
+        for ledger in [ref for ref in self.tips if ref.startswith(LEDGERS) and not ref.startswith(PROPOSALS)]:
             yield from self._events(self.objects.steps(NOTHING, self.tips[ledger]) or [], {}, ledger, old=True)
         yield from self._reflogs(done)
         for one in done:
@@ -268,6 +270,10 @@ class _Replay:
             old = old if old != NOTHING else self.tips.get(ref, NOTHING)
             if old != self.tips.get(ref, NOTHING):
                 yield f"log: {ref} moved from {_s(old)}, and was at {_s(self.tips.get(ref))}"
+            if ref.startswith(PROPOSALS):
+                if old != NOTHING and new not in self.people:
+                    yield f"stranger: the proposal {ref} was moved from {_s(old)} to {_s(new)}"
+                continue
             if new in self.people and not ref.startswith(LEDGERS):
                 continue
             steps = self.objects.steps(old, new) if new != NOTHING else None
@@ -377,6 +383,8 @@ class _Replay:
         """Every path of the result is what a naive three-way merge of base, target and source makes of it."""
         files = [self.objects.files(self.objects.commit(event[side]).tree) for side in ("base", "target", "source")]
         result, (bases, targets, sources) = self.objects.files(tree), files
+        person = event.get("resolution", {}).get("commit")
+        decided = self.objects.files(self.objects.commit(person).tree) if person in self.people else None
         for path in sorted(set(result).union(*files)):
             b, d, s, t = (side.get(path) for side in (bases, targets, sources, result))
             shielded = any(_matches(pattern, path) for pattern in rules.protect)
@@ -393,6 +401,8 @@ class _Replay:
             elif d == b:
                 if t != s:
                     yield f"unexplained: {path} should be as in {_s(event['source'])}"
+            elif decided is not None and t == decided.get(path):
+                continue  # what a person decided, where no rule does
             elif b is None or d is None or s is None or t is None or not self._merged(b, d, s, t):
                 yield f"unexplained: {path} was changed on both sides"
         for commit, entries in place.holds.items():

@@ -22,6 +22,7 @@ class Case:
     prepare: Callable[[Play], None]
     words: tuple[str, ...]
     converged: Callable[[Play], bool]
+    finish: Callable[[Play], object] = Play.converge
 
 
 def old_hands(play: Play) -> None:
@@ -68,6 +69,30 @@ def rejected(play: Play) -> bool:
     return one_is_held(play) and recorded_once(play, "rejected") == 1
 
 
+def conflicting(play: Play) -> None:
+    """One line that qa and dev changed, each for itself."""
+    deployed(play)
+    play.push("qa", {"web": "mended\n"}, "hotfix of what changed")
+
+
+def proposed_once(play: Play) -> bool:
+    """One branch for people, one commit on top of what it is proposed to, and nothing else moved."""
+    tips = [ref for ref in play.shop.origin.refs() if "/backport/" in ref or "/resolve/" in ref]
+    log = play.shop.origin.log(tips[0]) if len(tips) == 1 else []
+    onto = {play.shop.tip("dev" if "backport" in tips[0] else "qa")} if log else set()
+    return bool(log) and set(log[0].parents) == onto
+
+
+def resolved(play: Play) -> None:
+    """A person decides on the branch, and that lands."""
+    (branch,) = (ref.removeprefix("refs/heads/") for ref in play.shop.origin.refs() if "/resolve/" in ref)
+    commit = play.shop.origin.commit(branch, {"web": "both\n"})
+    play.people.add(commit)
+    assert play.run("promote", "qa", "--resolution", commit).status == 0
+    assert play.shop.origin.show("env/qa", "web") == "both\n"
+    play.converge()
+
+
 def two_arrived_once(play: Play) -> bool:
     landed = play.landed("qa")
     return play.has("qa", "two") and landed[-1] == play.shop.tip("dev") and len(landed) == len(set(landed))
@@ -95,6 +120,8 @@ CASES = {
     "adopt": Case(old_hands, ("adopt", "qa", "--source", "env/dev"), adopted),
     "approve": Case(asked, ("approve", "PLAN", "--yes"), approved),
     "reject": Case(asked, ("reject", "PLAN", "--reason", "no", "--yes"), rejected),
+    "backport": Case(old_hands, ("backport", "qa"), proposed_once),
+    "resolve": Case(conflicting, ("resolve", "qa"), proposed_once, resolved),
     "configure": Case(edited, ("configure", "--reason", "longer"), in_force),
 }
 
@@ -157,5 +184,5 @@ def test_killed_at_every_git_process(tmp_path: Path, figures: Figures, name: str
     else:
         assert SCALE < 1, "it never ended"
     assert play.run(*words).status == 0
-    play.converge()
+    case.finish(play)
     play.judged()
