@@ -17,6 +17,7 @@ from promotion.state import (
     Freeze,
     Hold,
     Observed,
+    Override,
     Release,
     State,
     Steady,
@@ -123,6 +124,7 @@ def _promoted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
         epoch=event.id,
         verification=Verification(event.data["commit"], instant(event.data["until"])),
         answers=(),
+        overridden=e.overridden if e.overridden and e.overridden.plan_id == event.data["plan_id"] else None,
         granted=_granted(e, event),
     )
 
@@ -172,8 +174,9 @@ def _answered(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
     return replace(e, answers=answers[-ANSWERS:], holds=holds)
 
 
-def _overridden(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:  # noqa: ARG001
-    return e  # said loudly; what it let through is in the record that follows
+def _overridden(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    d = event.data
+    return replace(e, overridden=Override(d["plan_id"], tuple(d["gates"]), d["reason"], event.by))
 
 
 def _frozen(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:

@@ -89,6 +89,16 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Override:
+    """The gates that somebody got past with the release that is there."""
+
+    plan_id: str
+    gates: tuple[str, ...]
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Freeze:
     """Nothing is accepted until it is thawed, or until its own end; a strict one holds for rollbacks too."""
 
@@ -121,6 +131,8 @@ class EnvironmentState:
     """When the last hand-made change that was recorded was put back."""
     answers: tuple[Answer, ...] = ()
     """Of people about plans; one for each plan and person. Gone with the epoch, as the plans are."""
+    overridden: Override | None = None
+    """Past which gates the present release came."""
     granted: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
     """By source: the approvals with which it was promoted, for those who take this environment's decision."""
 

@@ -15,6 +15,7 @@ from promotion.state import (
     Freeze,
     Hold,
     Observed,
+    Override,
     Release,
     State,
     Steady,
@@ -86,6 +87,8 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
     ]
     if e.answers:
         data["answers"] = [_answer_to_json(answer) for answer in e.answers]
+    if over := e.overridden:
+        data["overridden"] = [over.plan_id, list(over.gates), over.reason, over.by]
     if e.granted:
         data["granted"] = {oid: [_answer_to_json(answer) for answer in said] for oid, said in e.granted.items()}
     return data
@@ -119,8 +122,14 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
         frozen=_freeze(data.get("frozen")),
         reverted_at=_instant(data["reverted_at"]),
         answers=tuple(map(_answer, data.get("answers", ()))),
+        overridden=_override(data["overridden"]) if "overridden" in data else None,
         granted={oid: tuple(map(_answer, said)) for oid, said in data.get("granted", {}).items()},
     )
+
+
+def _override(data: Sequence[Any]) -> Override:
+    plan_id, gates, reason, by = data
+    return Override(plan_id, tuple(gates), reason, by)
 
 
 def _answer_to_json(a: Answer) -> list[str]:

@@ -312,7 +312,10 @@ def test_an_override_is_loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert shop.events()[pushes:] == ["overridden qa", "promoted qa"]
     (event,) = [e for e in shop("--json", "history").json["events"] if e["event"] == "overridden"]
     assert (event["by"], event["gates"], event["reason"]) == (ALICE, ["freeze", "soak", "approval"], "an incident")
-    assert "overridden" in shop("history").out
+    assert "past freeze, soak, approval: an incident" in shop("history").out
+    assert f"! qa: came past freeze, soak, approval: an incident ({ALICE})" in shop("status").out
+    by_json = shop("--json", "status").json["applications"][0]["environments"][1]["overridden"]
+    assert by_json == {"gates": ["freeze", "soak", "approval"], "reason": "an incident", "by": ALICE}
     assert shop("audit").status == 0
 
 

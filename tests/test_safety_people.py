@@ -29,6 +29,7 @@ from promotion.report import audit
 from promotion.view import Plan
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage, environment
+from tests.support.trusted import Trusted
 from tests.test_approvals import ALICE, BOB, CAROL, SEED, asks, code, coded, refused
 from tests.test_safety import appended, consistent, exit_of, forked, inject, landed, steps, ways
 
@@ -277,7 +278,7 @@ def test_two_channels_at_once_are_two_people(build: Build, tmp_path: Path, step:
     plan = arrived(stage)
     form = replace(stage.open("form", "form"), environ={"SEED": SEED})
     inject(stage, step, lambda: approve(form, plan, who=ALICE, how="code", code=code(stage)))
-    approve(stage.site, plan, who=BOB, how="signed")
+    approve(stage.site, plan, who=BOB, how="code", code=code(stage))
     now = stage.plan("qa")
     assert (now.verdict, now.asked.brief if now.asked else "") == ("pass", "2 of 2 (alice, bob)")
     stage.round()
@@ -653,3 +654,27 @@ def test_what_was_decided_of_a_conflict_is_approved_by_others(build: Build, tmp_
     assert promote(stage.site, stage.env("qa"), resolution=decisions[1]).outcome == "promoted"
     assert stage.origin.show("env/qa", "web") == "two\n"
     assert audit(stage.site, stage.world()) == []
+
+
+# --- signatures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_signed_approval_counts_if_its_signer_gave_it(tmp_path: Path) -> None:
+    """With `identity: signed`: alice's own key, not the orchestrator's for her, and no name or code."""
+    folder = tmp_path / "stage"
+    gate = asks(from_=[ALICE, BOB], identity="signed")
+    ours = Trusted.create(
+        folder, environments=(environment(folder, "dev"), environment(folder, "qa", "dev", gates=(gate,)))
+    )
+    stage = ours.stage
+    plan = arrived(stage)
+    refused(lambda: approve(ours.site("alice"), plan, who=ALICE), "qa wants a signature")
+    with pytest.raises(PromotionError, match="signed it for"):
+        approve(stage.site, plan, who=ALICE, how="signed")
+    assert stage.plan("qa").reason == "approval 0 of 1"
+    approve(ours.site("alice"), plan, who=ALICE, how="signed")
+    assert stage.plan("qa").verdict == "pass"
+    stage.round()
+    assert landed(stage) == [plan.commit]
+    assert audit(stage.site, stage.world()) == []
+    stage.close()

@@ -107,6 +107,8 @@ def _hints(e: Data, now: datetime) -> Iterator[str]:
         yield f"{short(e['deployed'])} is deployed, the branch is at {short(e['tip'])}"
     if watched and watched["state"] in ("failed", "timed-out") and watched["commit"] not in held:
         yield f"verification of {short(watched['commit'])} {watched['state']}"
+    if over := e["overridden"]:
+        yield f"came past {', '.join(over['gates'])}: {over['reason']} ({over['by']})"
     if (frozen := e["frozen"]) and not frozen["everything"]:
         yield f"{_freeze(frozen, now)}     promotion thaw {e['environment']}"
     for hold in (hold for hold in e["holds"] if not hold["fixed"]):
@@ -280,6 +282,10 @@ def _what(e: Data) -> str:
         if "found" in e:
             return f"{short(e['revision'])} again, where {short(e['found'])} ran"
         return ", ".join(e["paths"][:NAMED])
+    if e["event"] in ("approved", "rejected", "withdrawn", "overridden"):
+        past = f" past {', '.join(e['gates'])}" if "gates" in e else ""
+        why = f": {e['reason']}" if e.get("reason") else ""
+        return f"plan {e['plan_id'][:8]}{past}{why}"
     said = e.get("reason") or "; ".join(e.get("reasons", ()))
     return " ".join(filter(None, [short(e["commit"]) if "commit" in e else "", said]))
 

@@ -30,6 +30,7 @@ def approve(
     for what is written wrong. Nothing is written then.
     """
     name, why = line(who, "a name"), line(reason, "a reason", "--reason")
+    how = _proven(site, how)
 
     def event(world: World) -> Event:
         view, merged = _current(site, world, plan, name)
@@ -57,6 +58,7 @@ def reject(
 ) -> Event:
     """Records that somebody rejects this plan: its change is held until it is lifted or withdrawn. Raises what `approve` does."""
     name, why = line(who, "a name"), a_reason(reason, "--reason")
+    how = _proven(site, how)
 
     def event(world: World) -> Event:
         view, merged = _current(site, world, plan, name)
@@ -86,6 +88,11 @@ def withdraw(site: Site, plan: Plan, *, who: str, how: HowWord = "claimed") -> E
         return replace(event_for(site, "withdrawn", environment, data), by=name)
 
     return _written(site, event)
+
+
+def _proven(site: Site, how: HowWord) -> HowWord:
+    """A signature proves who it is where it is known whose it is; anywhere else it is no more than a name."""
+    return "claimed" if how == "signed" and site.application.trust is None else how
 
 
 # --- what must be so -------------------------------------------------------------------------------------------------

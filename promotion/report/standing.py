@@ -101,10 +101,17 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
         else None,
         **_next(plan),
         "frozen": _frozen(site, world, state),
+        "overridden": _overridden(state),
         "holds": [_hold(site, hold, tip) for hold in state.holds],
         "drift": len(drift),
         "drift_paths": [shown(path) for path in drift[:PATHS]],
     }
+
+
+def _overridden(state: EnvironmentState) -> dict[str, Any] | None:
+    """The gates that the present release came past."""
+    over = state.overridden
+    return {"gates": list(over.gates), "reason": over.reason, "by": over.by} if over else None
 
 
 def _frozen(site: Site, world: World, state: EnvironmentState) -> dict[str, Any] | None:
