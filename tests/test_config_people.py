@@ -75,7 +75,6 @@ def test_same_as_takes_the_other_ones_rules() -> None:
         (asked(approval(from_=["managers"], count=0)), f"{GATE}.count: 0 is not allowed: at least 1"),
         (asked(approval(from_=["managers"], identity="face")), f"{GATE}.identity: `face` is not known here (claimed, code, signed)"),
         (asked(approval(from_=["managers"], identity="code")), f"{GATE}.identity: 1 must approve by code, and of `from` `approvers` has 0"),
-        (asked(approval(from_=["managers"], identity="signed")), f"{GATE}.identity: nobody's signature is known: `trust` says whose keys count"),
         (asked(approval(from_=["managers"], expires="0s")), f"{GATE}.expires: `0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (asked(approval(from_=["managers"]), approval(from_=[CAROL])), "$.environments[1].gates[1]: another approval: one gate asks everybody who is to be asked"),
         (asked(approval(same_as="qa")), f"{GATE}.same_as: an environment cannot take its own decision"),

@@ -147,8 +147,6 @@ def _of_asking(
         text = f"{count} must approve, and `from` has only {len(there)} {'person' if len(there) == 1 else 'people'}"
         yield Finding((*steps, "count"), text)
         return
-    if gate.get("identity") == "signed" and "trust" not in data:
-        yield Finding((*steps, "identity"), "nobody's signature is known: `trust` says whose keys count")
     seeded = people(list(data.get("approvers") or {}), {})
     if gate.get("identity") == "code" and len(set(there) & set(seeded)) < count:
         text = f"{count} must approve by code, and of `from` `approvers` has {len(set(there) & set(seeded))}"
