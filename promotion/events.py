@@ -21,6 +21,10 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "adopted": ("commit", "source"),
     "observed": (),  # either revision, health, reasons; or `environments`: still as recorded
     "promoted": ("plan_id", "commit", "source", "base", "target", "tree", "until"),
+    "rolled-back": (
+        *("plan_id", "commit", "restores", "source", "target", "tree"),  # `source` is None on a root
+        *("holds", "lifts", "undone", "reason", "until"),
+    ),
     "absorbed": ("plan_id", "source", "base", "target"),
     "verified": ("commit", "reasons"),
     "failed": ("commit", "reasons"),
@@ -79,6 +83,7 @@ class Event:
             "promoted": f"{short(self.data.get('source'))} as {short(self.data.get('commit'))}",
             **dict.fromkeys(("absorbed", "approved", "rejected", "withdrawn"), short(self.data.get("source"))),
             "overridden": ", ".join(map(str, self.data.get("gates", ()))),
+            "rolled-back": f"to {short(self.data.get('restores'))} as {short(self.data.get('commit'))}",
             "reverted": short(self.data["found"])
             if "found" in self.data
             else f"{len(self.data.get('paths', ()))} files",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
+from promotion import releases
 from promotion.errors import RefusedError
 from promotion.events import Event
 from promotion.model import AnswerWord, Health, HowWord, VerificationWord, duration, instant, person
@@ -51,7 +52,8 @@ def fold(state: State, event: Event) -> State:
         state = replace(state, codes=_used(state.codes, event))
     before = state.of(event.environment)
     state = state.with_environment(event.environment, _FOLDS[event.event](before, event, _heartbeat(state)))
-    return _forget(state, event.environment)
+    state = _forget(state, event.environment)
+    return state.with_environment(event.environment, releases.bounded(state.of(event.environment)))
 
 
 def _used(codes: Mapping[str, int], event: Event) -> Mapping[str, int]:
@@ -68,7 +70,9 @@ def _heartbeat(state: State) -> timedelta:
 def _adopted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     previous = e.release.commit if e.release else None
     release = Release(event.data["commit"], event.data["source"], previous)
-    return replace(e, release=release, since=event.at, epoch=event.id, verification=None, answers=(), granted={})
+    given = releases.began(e.releases, release.commit, release.source)
+    begun = replace(e, release=release, since=event.at, epoch=event.id, verification=None, releases=given)
+    return replace(begun, answers=(), granted={})
 
 
 def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> EnvironmentState:
@@ -96,7 +100,8 @@ def _observed(e: EnvironmentState, event: Event, heartbeat: timedelta) -> Enviro
         replace(watched, degraded_since=instant(degraded) if degraded else None) if watched else e.verification
     )
     steady = _steady(e.steady, health, at, heartbeat)
-    return replace(e, observed=observed, facts=facts, steady=steady, verification=verification)
+    given = releases.seen(e.releases, revision, health) if revision else e.releases
+    return replace(e, observed=observed, facts=facts, steady=steady, verification=verification, releases=given)
 
 
 def _still(e: EnvironmentState, at: datetime, heartbeat: timedelta) -> EnvironmentState:
@@ -126,6 +131,29 @@ def _promoted(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
         answers=(),
         overridden=e.overridden if e.overridden and e.overridden.plan_id == event.data["plan_id"] else None,
         granted=_granted(e, event),
+        releases=releases.began(e.releases, event.data["commit"], event.data["source"]),
+    )
+
+
+def _rolled_back(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
+    """What was gone back over is undone and held; what is there again, where it was undone before, is neither."""
+    d = event.data
+    commit, source, lifted = d["commit"], d["source"], {*d["lifts"]}
+    held = tuple(
+        Hold(h["commit"], entries_from_json(h["entries"]), d["reason"], event.by, event.at) for h in d["holds"]
+    )
+    replaced = lifted | {h.commit for h in held}
+    given = releases.went_back(e.releases, d["undone"], {d["restores"], *lifted})
+    return replace(
+        e,
+        release=Release(commit, source, e.release.commit if e.release else None) if source else None,
+        since=event.at,
+        epoch=event.id,
+        verification=Verification(commit, instant(d["until"])),
+        holds=(*(h for h in e.holds if h.plan_id or h.commit not in replaced), *held),
+        answers=(),
+        granted={},
+        releases=releases.began(given, commit, source, d["restores"]),
     )
 
 
@@ -137,7 +165,8 @@ def _granted(e: EnvironmentState, event: Event) -> Mapping[str, tuple[Answer, ..
 
 def _absorbed(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     old = e.release or Release(event.data["target"], event.data["source"])
-    return replace(e, release=replace(old, source=event.data["source"]))
+    source, target = event.data["source"], event.data["target"]
+    return replace(e, release=replace(old, source=source), releases=releases.stands_for(e.releases, target, source))
 
 
 def _judged(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
@@ -180,7 +209,9 @@ def _overridden(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentS
 
 
 def _frozen(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
-    return replace(e, frozen=_freeze(event))
+    v = e.verification
+    acted = replace(v, acted=True) if v is not None and v.commit == event.data.get("commit") else v
+    return replace(e, frozen=_freeze(event), verification=acted)
 
 
 def _freeze(event: Event) -> Freeze | None:
@@ -199,6 +230,7 @@ _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentS
     "adopted": _adopted,
     "observed": _observed,
     "promoted": _promoted,
+    "rolled-back": _rolled_back,
     "absorbed": _absorbed,
     "verified": _judged,
     "failed": _judged,

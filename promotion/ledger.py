@@ -18,7 +18,7 @@ from promotion.repository import Repository
 from promotion.repository.formats import format_tree
 from promotion.repository.objects import EMPTY_TREE
 from promotion.state import State
-from promotion.stored import from_json, to_json
+from promotion.stored import FORMAT, from_json, to_json
 
 STATE = b"state.json"
 
@@ -36,6 +36,12 @@ def read(repository: Repository, application: str, tip: str | None) -> State:
     if known is None or known[0] != tip:
         repository.memo[key] = known = (tip, _read(repository, application, tip))
     return known[1]
+
+
+def is_older(repository: Repository, tip: str) -> bool:
+    """Whether the record at a tip was written by a version that knew less of the state."""
+    entry = repository.objects.look(repository.objects.commit(tip).tree, STATE)
+    return entry is not None and bool(_load(repository.blob(entry.oid), tip)["format"] < FORMAT)
 
 
 def _read(repository: Repository, application: str, tip: str) -> State:

@@ -37,8 +37,8 @@ def source_of(
     """
     if not repository.find(commit):
         return None
-    release = state.of(environment.name).release
-    key = ("source", application.name, environment.name, commit, release, believed is None)
+    known = state.of(environment.name)
+    key = ("source", application.name, environment.name, commit, known.release, known.epoch, believed is None)
     return scope.remembered(
         repository, key, lambda: _source_of(repository, application, state, environment, commit, believed)
     )
@@ -52,10 +52,12 @@ def _source_of(
     commit: str,
     believed: Believed | None,
 ) -> str | None:
-    release = state.of(environment.name).release
+    release, releases = state.of(environment.name).release, state.of(environment.name).releases
     for number, made in enumerate(repository.first_parents(commit)):
         if release is not None and made.oid == release.commit:
             return release.source
+        if made.oid in releases and (source := releases[made.oid].source):
+            return source
         if is_ours(made, application.name, environment.name) and (believed is None or believed(made)):
             return made.trailers.get("Promotion-Source")
         if number == FAR:

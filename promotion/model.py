@@ -49,7 +49,7 @@ class Verify:
 
     within: timedelta = timedelta(minutes=15)
     grace: timedelta = timedelta(0)
-    on_failure: Literal["none", "hold"] = "none"
+    on_failure: Literal["none", "hold", "rollback"] = "none"
     on_timeout: Literal["none", "hold"] = "none"
 
 

@@ -105,6 +105,9 @@ def qualified(view: View, commit: str) -> Verdict:
     source, state = view.environment.source or "", view.source_state
     if any(hold.commit == commit for hold in state.holds):
         return Verdict("source", "block", f"held in {source}: {_hold_reason(state, commit)}")
+    given = state.releases.get(commit)
+    if given is not None and given.undone:
+        return Verdict("source", "block", f"{short(commit)} was rolled back in {source}")
     fact = state.facts.get(commit)
     if fact is None:
         return Verdict("source", "wait", f"{short(commit)} was not yet observed in {source}")

@@ -20,6 +20,20 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """One commit that an environment had as a release, or that people made on its branch and that was healthy there."""
+
+    source: str | None = None
+    """What it stands for in the environment's source; None: what the nearest release before it stands for."""
+    healthy: bool = False
+    """Whether the last word about it says that it is well."""
+    undone: bool = False
+    """Whether it was rolled back."""
+    restores: str | None = None
+    """The release that it is the content of, when it is a rollback."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """What was last recorded about one commit in one environment."""
 
@@ -120,10 +134,12 @@ class EnvironmentState:
     since: datetime | None = None
     """When the release was made."""
     epoch: str = ""
-    """The id of the last promoted or adopted event: the same content, promoted again, is another plan."""
+    """The id of the last promoted, rolled-back or adopted event: the same content, promoted again, is another plan."""
     observed: Observed | None = None
     steady: Steady | None = None
     facts: Mapping[str, Fact] = field(default_factory=dict)
+    releases: Mapping[str, Given] = field(default_factory=dict)
+    """What can be gone back to, and what was rolled back; in the order of records, which need not be the branch's."""
     verification: Verification | None = None
     holds: tuple[Hold, ...] = ()
     frozen: Freeze | None = None

@@ -13,6 +13,7 @@ from promotion.state import (
     EnvironmentState,
     Fact,
     Freeze,
+    Given,
     Hold,
     Observed,
     Override,
@@ -23,7 +24,7 @@ from promotion.state import (
 )
 
 FORMAT = 3
-"""Of state.json and of the events. A newer one is refused; the first knew no freezes, the second no answers of people."""
+"""Of state.json and of the events. A newer one is refused; the first knew no freezes, the second no answers of people and no rollbacks."""
 
 
 def entries_to_json(entries: Mapping[bytes, Entry | None]) -> dict[str, Any]:
@@ -76,6 +77,8 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
     data["facts"] = {
         oid: [f.health.value, iso(f.first), iso(f.at), _iso(f.healthy_since)] for oid, f in e.facts.items()
     }
+    if e.releases or e.release:
+        data["releases"] = [[oid, g.source, g.healthy, g.undone, g.restores] for oid, g in e.releases.items()]
     if v := e.verification:
         data["verification"] = {"commit": v.commit, "until": iso(v.until), "state": v.state}
         data["verification"] |= {"degraded_since": _iso(v.degraded_since), "acted": v.acted}
@@ -106,6 +109,7 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
         facts={
             oid: Fact(Health(f[0]), instant(f[1]), instant(f[2]), _instant(f[3])) for oid, f in data["facts"].items()
         },
+        releases=_releases(data),
         verification=Verification(
             verification["commit"],
             instant(verification["until"]),
@@ -139,6 +143,14 @@ def _answer_to_json(a: Answer) -> list[str]:
 def _answer(data: Sequence[str]) -> Answer:
     plan_id, source, by, word, at, how = data
     return Answer(plan_id, source, by, cast(AnswerWord, word), instant(at), cast(HowWord, how))
+
+
+def _releases(data: Mapping[str, Any]) -> dict[str, Given]:
+    """Of a record that knows none yet: the present one."""
+    if "releases" in data or not (release := data.get("release")):
+        return {oid: Given(*given) for oid, *given in data.get("releases", ())}
+    health = data["facts"].get(release["commit"], [None])[0]
+    return {release["commit"]: Given(release["source"], healthy=health == Health.HEALTHY)}
 
 
 def _freeze_to_json(frozen: Freeze | None) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def test_every_verb_is_registered_once() -> None:
         (["promote", "dev"], "takes commits from nobody"),
         (["plan", "dev"], "takes commits from nobody"),
         (["promote", "*"], "means several environments"),
-        (["rollback", "qa"], "no verb `rollback`"),
+        (["rolback", "qa"], "no verb `rolback`"),
         (["promote", "qa", "--override", "soack"], "did you mean `soak`?"),
         (["history", "--limit", "0"], "--limit"),
         (["hold", "qa", "1234", "--reason", " "], "no commit 1234"),

@@ -292,7 +292,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (hop(auto="yes"), f"{TWO}.auto: true or false belongs here, not the text `yes`"),
         (hop(verify={"within": "0s"}), f"{TWO}.verify.within: `0s` is not a duration of at least 1s: write 90s, 15m, 2h "
                                        "or 3d"),
-        (hop(verify={"on_failure": "rollback"}), f"{TWO}.verify.on_failure: `rollback` is not known here (none, hold)"),
+        (hop(verify={"on_timeout": "rollback"}), f"{TWO}.verify.on_timeout: `rollback` is not known here (none, hold)"),
         (hop(verify={"for": "1s"}), f"{TWO}.verify.for: unknown key; allowed: within, grace, on_failure, on_timeout"),
         (hop(dwell="15m"), f"{TWO}.dwell: 15m is not shorter than `verify.within` (15m): each promotion would time out"),
         (hop(dwell="90s", verify={"within": "1m30s"}), f"{TWO}.dwell: 90s is not shorter than `verify.within` (1m30s): "
@@ -431,7 +431,7 @@ def test_what_yaml_makes_of_plain_words(text: str, problem: str) -> None:
 def test_no_is_none_of_the_words() -> None:
     """Where a word is chosen from a list, and where health is meant."""
     text = yaml.safe_dump(hop(verify={"on_failure": "hold"})).replace("hold", "no")
-    said = f"{TWO}.verify.on_failure: `no` is not known here; did you mean `none`? (none, hold)"
+    said = f"{TWO}.verify.on_failure: `no` is not known here; did you mean `none`? (none, hold, rollback)"
     assert wrong(text) == [said]
     text = yaml.safe_dump(file()).replace("health: none", "health: no")
     assert wrong(text) == [

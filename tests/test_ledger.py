@@ -16,7 +16,7 @@ from promotion.errors import RefusedError
 from promotion.events import KINDS, Event
 from promotion.fold import FACTS, fold
 from promotion.model import Entry, Health
-from promotion.state import EnvironmentState, Fact, Hold, Observed, Release, State, Steady, Verification
+from promotion.state import EnvironmentState, Fact, Given, Hold, Observed, Release, State, Steady, Verification
 from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
 from tests.support.stage import START, Stage
 
@@ -80,6 +80,9 @@ environments = st.builds(
         st.sampled_from(["pending", "verified", "failed", "timed-out"]),
         st.none() | times,
         st.booleans(),
+    ),
+    releases=st.dictionaries(
+        oids, st.builds(Given, st.none() | oids, st.booleans(), st.booleans(), st.none() | oids), max_size=3
     ),
     holds=st.lists(st.builds(Hold, oids, entries, text, text, times), max_size=3).map(tuple),
 )

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, approving, look, past, people, proposals, setup, waiting
+from promotion.cli import act, approving, look, past, people, proposals, setup, undo, waiting
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
@@ -82,6 +82,7 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("drift", proposals.drift, "Look", "promotion drift 'prod-*' --diff"),
     ("audit", past.audit, "Look", "promotion -a shop audit"),
     ("promote", act.promote, "Act", "promotion promote prod --wait 15m"),
+    ("rollback", undo.rollback, "Act", "promotion rollback prod --reason 'errors at checkout'"),
     ("run", act.run, "Act", "promotion run --every 30s --sync"),
     ("observe", act.observe, "Act", "promotion observe qa"),
     ("sync", act.sync, "Act", "promotion sync dev --every 30s"),

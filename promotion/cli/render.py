@@ -236,7 +236,22 @@ def result(data: Data, seconds: float, *, dry_run: bool = False) -> Iterator[str
     if data["verification"] not in (None, "pending"):
         word = f"{word}, {data['verification'].upper()}"
     what = short(data["commit"]) if data["commit"] and data["verification"] != "failed" else data["reason"]
+    if dry_run and data["outcome"] == "rolled-back":
+        what = f"to {short(data['restores'])}"
     yield f"{hop(data['application'], data['environment'], data['source'])}   {word}   {what}{took}"
+
+
+def rollback(data: Data, subjects: Mapping[str, str]) -> Iterator[str]:
+    """What a rollback restores, holds and undoes; `subjects` has the first lines of commits."""
+    if data["outcome"] != "rolled-back" or "restores" not in data:
+        return
+    yield f"  restores  {short(data['restores'])} {subjects.get(data['restores'], '')}"
+    for hold in data["holds"]:
+        yield f"  holds     {short(hold['commit'])} ({files(hold['paths'])}) {subjects.get(hold['commit'], '')}"
+    for oid in data["lifts"]:
+        yield f"  lifts     {short(oid)}: it is there again"
+    for oid in data["hotfixes"]:
+        yield f"  undoes    {short(oid)} {subjects.get(oid, '')}, made by hand"
 
 
 def waits(rows: Sequence[Data]) -> Iterator[str]:
@@ -278,6 +293,8 @@ def _what(e: Data) -> str:
         )
     if e["event"] in ("promoted", "absorbed", "adopted"):
         return f"{short(e['source'])}" + (f" as {short(e['commit'])}" if "commit" in e else "")
+    if e["event"] == "rolled-back":
+        return f"to {short(e['restores'])} as {short(e['commit'])}: {e['reason']}"
     if e["event"] == "reverted":
         if "found" in e:
             return f"{short(e['revision'])} again, where {short(e['found'])} ran"

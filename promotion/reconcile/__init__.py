@@ -3,13 +3,14 @@
 from promotion.reconcile.approvals import approve, reject, withdraw
 from promotion.reconcile.backports import backport
 from promotion.reconcile.hop import Result, judged, promote
-from promotion.reconcile.patience import contended, patiently
+from promotion.reconcile.patience import contended, patiently, verified
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
 from promotion.reconcile.proposals import Proposal
 from promotion.reconcile.resolutions import resolution_of, resolve
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy
 from promotion.reconcile.ticks import Ticks
+from promotion.reconcile.undo import roll_back
 
 __all__ = [
     "Proposal",
@@ -33,8 +34,10 @@ __all__ = [
     "reject",
     "resolution_of",
     "resolve",
+    "roll_back",
     "thaw",
     "together",
+    "verified",
     "watch_only",
     "withdraw",
 ]

@@ -7,12 +7,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion import answers, lineage, merging, observe, scope
+from promotion import answers, lineage, merging, observe, restoring, scope
 from promotion.errors import PromotionError
 from promotion.events import Event, first_epoch
 from promotion.fold import fold
-from promotion.model import Environment, Health, iso
+from promotion.model import Environment, Health, iso, short
 from promotion.observe import Site, World
+from promotion.rollback import Rollback
 from promotion.state import EnvironmentState, State
 from promotion.stored import entries_to_json
 
@@ -47,6 +48,7 @@ def news(site: Site, world: World, strict: Collection[Environment] = ()) -> Draf
         draft = draft.plus(Event("configured", app.name, None, site.clock(), site.by, data))
     for environment in app.environments:
         draft = _first_sight(site, draft, environment, strict)
+        draft = _taken_back_by_hand(site, draft, environment)
         draft = _observed(site, draft, environment)
         draft = _reverted(site, draft, environment)
         draft = _verification(site, draft, environment)
@@ -69,6 +71,40 @@ def _first_sight(site: Site, draft: Draft, environment: Environment, strict: Col
     return draft.plus(replace(event, id=first_epoch(site.application.name, environment.name, data["commit"], source)))
 
 
+def _taken_back_by_hand(site: Site, draft: Draft, environment: Environment) -> Draft:
+    """A `git revert` on the branch: what people made on top of the release, and has what an older release had."""
+    state = draft.state.of(environment.name)
+    if environment.source is None or state.release is None or draft.world.snapshot[environment.ref] is None:
+        return draft
+    head = observe.head(site, draft.world, environment)
+    found = restoring.taken_back_by_hand(site, environment, state, head)
+    if found is None or found[1].source is None:
+        return draft
+    commit, back = found
+    made = site.repository.objects.commit(commit)
+    what = f"{short(commit)} has the content of {short(back.restores)}"
+    until = iso(site.clock() + environment.verify.within)
+    rollback = restoring.made(site, environment, state, made.parents[0], back, made.tree, what)
+    data = {**data_of(rollback), "commit": commit, "until": until}
+    return draft.plus(replace(event_for(site, "rolled-back", environment, data), by="git"))
+
+
+def data_of(made: Rollback) -> dict[str, Any]:
+    """What the event of a rollback says, but for its commit."""
+    holds = [{"commit": oid, "entries": entries_to_json(entries)} for oid, entries in made.holds.items()]
+    return {
+        "plan_id": made.plan_id,
+        "restores": made.back.restores,
+        "source": made.back.source,
+        "target": made.target,
+        "tree": made.tree,
+        "holds": holds,
+        "lifts": list(made.lifts),
+        "undone": list(made.back.undone),
+        "reason": made.reason,
+    }
+
+
 def _observed(site: Site, draft: Draft, environment: Environment) -> Draft:
     seen, last = draft.world.observations.get(environment.name), draft.state.of(environment.name).observed
     if seen is None:
@@ -80,7 +116,7 @@ def _observed(site: Site, draft: Draft, environment: Environment) -> Draft:
     if well_since:
         data["well_since"] = iso(well_since)
     watched = draft.state.of(environment.name).verification
-    if settled.health is Health.DEGRADED and watched and _is_at(site, settled.revision, watched.commit):
+    if settled.health is Health.DEGRADED and watched and is_at(site, settled.revision, watched.commit):
         data["degraded_since"] = iso(watched.degraded_since or seen.at)
     return draft.plus(replace(event_for(site, "observed", environment, data), at=seen.at))
 
@@ -104,12 +140,13 @@ def _verification(site: Site, draft: Draft, environment: Environment) -> Draft:
     if watched is None or watched.state != "pending":
         return draft
     now, seen = site.clock(), draft.world.observations.get(environment.name)
-    names_it = seen is not None and _is_at(site, seen.revision, watched.commit)
+    names_it = seen is not None and is_at(site, seen.revision, watched.commit)
     health = state.observed.health if names_it and state.observed else None
     reasons = list(state.observed.reasons) if state.observed else []
     if health is Health.HEALTHY:
         return draft.plus(event_for(site, "verified", environment, {"commit": watched.commit, "reasons": reasons}))
-    if health is Health.DEGRADED and now - (watched.degraded_since or now) >= rules.grace:
+    first = watched.degraded_since or now
+    if health is Health.DEGRADED and first <= watched.until and now - first >= rules.grace:
         word = "failed"
     elif now >= watched.until and (seen or environment.name in draft.world.unread):  # we did look
         word = "timed-out"
@@ -119,10 +156,15 @@ def _verification(site: Site, draft: Draft, environment: Environment) -> Draft:
 
 
 def holds(site: Site, draft: Draft) -> Draft:
-    """Holds what `verify` says is to be held after a verification that did not succeed, once."""
+    """Holds what `verify` says is to be held after a verification that did not succeed, once; a failed rollback freezes."""
     for environment in site.application.environments:
-        watched = draft.state.of(environment.name).verification
+        state = draft.state.of(environment.name)
+        watched = state.verification
         if watched is None or watched.acted:
+            continue
+        given = state.releases.get(watched.commit)
+        if given is not None and given.restores:
+            draft = _failed_rollback(site, draft, environment, watched.commit) if watched.state == "failed" else draft
             continue
         action = {"failed": environment.verify.on_failure, "timed-out": environment.verify.on_timeout}
         if action.get(watched.state) == "hold" and site.repository.find(watched.commit):
@@ -133,7 +175,18 @@ def holds(site: Site, draft: Draft) -> Draft:
     return draft
 
 
-def _is_at(site: Site, revision: str | None, commit: str) -> bool:
+def _failed_rollback(site: Site, draft: Draft, environment: Environment, commit: str) -> Draft:
+    """Nothing more is done by itself where going back did not help; somebody's freeze stays as it is."""
+    state = draft.state.of(environment.name)
+    if state.frozen is not None and state.frozen.holds(site.clock()):
+        return draft
+    why = "; ".join(state.observed.reasons) if state.observed else ""
+    reason = f"the rollback {short(commit)} failed as well: {why or 'no answer'}"
+    data = {"reason": reason, "until": None, "strict": False, "commit": commit}
+    return draft.plus(event_for(site, "frozen", environment, data))
+
+
+def is_at(site: Site, revision: str | None, commit: str) -> bool:
     """Whether a deployed revision is this commit, or a descendant with the same content."""
     if revision is None or revision == commit:
         return revision == commit

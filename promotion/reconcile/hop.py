@@ -14,7 +14,8 @@ from promotion.model import Environment, OutcomeWord, VerificationWord, iso, sho
 from promotion.observe import Site
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.overriding import overridden, overriding
-from promotion.reconcile.write import TRIES, Part, write
+from promotion.reconcile.write import TRIES, Part, write, write_all
+from promotion.rollback import Rollback
 from promotion.stored import entries_to_json
 from promotion.view import Plan
 
@@ -31,14 +32,15 @@ class Result:
     reason: str
     plan: Plan | None = None
     commit: str | None = None
-    """M, when one landed."""
+    """M or R, when one landed."""
     verification: VerificationWord | None = None
     status: int = 0
     hint: str | None = None
+    rollback: Rollback | None = None
 
     @property
     def plan_id(self) -> str | None:
-        return self.plan.plan_id if self.plan else None
+        return self.plan.plan_id if self.plan else self.rollback.plan_id if self.rollback else None
 
 
 def promote(
@@ -112,7 +114,7 @@ def land(site: Site, draft: Draft, plan: Plan) -> tuple[Result | None, Draft]:
     part = prepare(site, draft, plan)
     if part is None:
         return judged(plan), draft
-    after = write(site, part.draft, plan)
+    (after,) = write_all([part])
     return (None, draft) if after is None else (landed(part), after)
 
 
@@ -124,12 +126,26 @@ def prepare(site: Site, draft: Draft, plan: Plan) -> Part | None:
 
 
 def landed(part: Part) -> Result:
-    """What became of a part with a plan that was written."""
-    assert part.plan is not None
+    """What became of a part with a plan or a rollback that was written."""
     commit = part.commit
+    if part.rollback is not None:
+        return went_back(part.rollback, commit=commit, verification="pending")
+    assert part.plan is not None
     outcome: OutcomeWord = "promoted" if commit else "absorbed"
     verification: VerificationWord | None = "pending" if commit else None
     return _result(part.plan, outcome, part.plan.reason, commit=commit, verification=verification)
+
+
+def went_back(back: Rollback, **more: Any) -> Result:
+    """A rollback that landed, or would."""
+    names = (back.application.name, back.environment.name)
+    return Result("rolled-back", *names, back.reason, rollback=back, **more)
+
+
+def message_of(subject: str, trailers: Mapping[str, str | None]) -> str:
+    """The message of a commit of ours; what is None is not said."""
+    said = [f"Promotion-{key}: {value}" for key, value in trailers.items() if value is not None]
+    return f"{subject}\n\n" + "\n".join(said)
 
 
 def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
@@ -145,18 +161,16 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
     event = Event("absorbed", app, name, site.clock(), site.by, data)
     if merged.absorbed:
         return event
-    message = f"{app}: {name} <- {view.environment.source} {short(plan.commit)}\n\n" + "\n".join(
-        f"Promotion-{key}: {value}"
-        for key, value in {
-            "Plan": plan.plan_id,
-            "Application": app,
-            "Environment": name,
-            "Source": plan.commit,
-            **({"Resolution": decided.commit} if decided else {}),
-            "Ledger": draft.world.ledger or "none",
-            "Attempt": event.id,
-        }.items()
-    )
+    trailers = {
+        "Plan": plan.plan_id,
+        "Application": app,
+        "Environment": name,
+        "Source": plan.commit,
+        "Resolution": decided.commit if decided else None,
+        "Ledger": draft.world.ledger or "none",
+        "Attempt": event.id,
+    }
+    message = message_of(f"{app}: {name} <- {view.environment.source} {short(plan.commit)}", trailers)
     commit = site.repository.commit_tree(merged.tree, view.parents(plan.commit), message, event.at)
     until = iso(event.at + view.environment.verify.within)
     return replace(event, event="promoted", data={**data, "commit": commit, "tree": merged.tree, "until": until})

@@ -32,7 +32,7 @@ def patiently(site: Site, target: Environment, over: Callable[[], bool], **optio
             yield str(exc)
         else:
             if result.outcome != "waiting":
-                return (yield from _verified(site, target, result, over))
+                return (yield from verified(site, target, result, over))
             yield f"{target.name} waits: {result.reason}"
             if over():
                 return result
@@ -44,9 +44,9 @@ def contended(site: Site, target: Environment, error: ContendedError) -> Result:
     return Result("contended", *names, error.message, status=error.exit_status, hint="try again")
 
 
-def _verified(site: Site, target: Environment, result: Result, over: Callable[[], bool]) -> Steps:
+def verified(site: Site, target: Environment, result: Result, over: Callable[[], bool]) -> Steps:
     """Watches what landed, now or shortly before, until its verification is over or time is."""
-    if result.outcome not in ("promoted", "nothing"):
+    if result.outcome not in ("promoted", "rolled-back", "nothing"):
         return result
     ours = result.commit is not None
     while True:

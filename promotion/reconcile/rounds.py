@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from promotion import answers, observe
 from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError
-from promotion.model import Environment
+from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site, World
+from promotion.reconcile import undo
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, judged, landed, prepare
 from promotion.reconcile.sync import Synced, deploy, with_put_back
@@ -138,7 +139,8 @@ def _branches(turns: Sequence[_Turn]) -> Iterator[list[tuple[_Turn, Environment]
     for name in _in_order([[e.name for e in turn.site.application.environments] for turn in turns]):
         onto: dict[object, list[tuple[_Turn, Environment]]] = {}
         for turn in turns:
-            for environment in (e for e in turn.due if e.name == name):
+            failing = [e for e in turn.wanted if e not in turn.due and undo.is_failing(turn.draft, e)]
+            for environment in (e for e in (*turn.due, *failing) if e.name == name):
                 onto.setdefault((environment.ref, environment.credential), []).append((turn, environment))
         yield from onto.values()
 
@@ -162,7 +164,7 @@ def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again
         try:
             drafts = write_all([part for _, _, part in lot])
         except PromotionError as exc:
-            _refused(lot, exc)
+            _refused(lot, exc, land_hops=land_hops)
             return
         wanted = []
         for (turn, environment, part), draft in zip(lot, drafts, strict=True):
@@ -175,7 +177,7 @@ def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again
             return
         _again([turn for turn, _ in wanted])
     for turn, environment in wanted:
-        plan = turn.plans.pop(environment.name)
+        plan = turn.plans.pop(environment.name, None)
         reason = f"somebody was faster {TRIES} times"
         turn.hops.append(Result("contended", turn.site.application.name, environment.name, reason, plan, status=75))
 
@@ -184,31 +186,53 @@ _Lot = list[tuple[_Turn, Environment, Part]]
 
 
 def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> _Lot:
-    """The plans of these hops, and what lands those that pass: each on the tip that the one before it leaves."""
+    """The plans of these hops, and what lands those that pass: each on the tip that the one before it leaves.
+
+    What failed and is to be rolled back by itself gets that and no hop, whether one is due or not.
+    """
     lot: _Lot = []
     tip: str | None = None
     for turn, environment in wanted:
         if turn.failed is not None:
             continue
         try:
-            world = turn.draft.drafted
-            plan = answers.plan(turn.site, world.moved(environment, tip) if tip else world, environment)
-            part = prepare(turn.site, turn.draft, plan) if land_hops else None
+            part = _rollback(turn, environment, tip) if again else None
+            if part is None and environment not in turn.due:
+                continue
+            plan = None if part else answers.plan(turn.site, _ahead(turn, environment, tip), environment)
+            if plan is not None:
+                part = prepare(turn.site, turn.draft, plan) if land_hops else None
         except PromotionError as exc:
             turn.errors.append(exc)
             if again:
                 _again([turn])
             continue
-        turn.plans[environment.name] = plan
+        if plan is not None:
+            turn.plans[environment.name] = plan
         if part is not None:
             lot.append((turn, environment, part))
             tip = part.commit or tip
-        elif land_hops and plan.verdict == "conflict":
+        elif land_hops and plan is not None and plan.verdict == "conflict":
             turn.hops.append(judged(plan))
     return lot
 
 
-def _refused(lot: _Lot, why: PromotionError) -> None:
+def _ahead(turn: _Turn, environment: Environment, tip: str | None) -> World:
+    """What is decided on: with the tip that an earlier hop of the same push leaves."""
+    world = turn.draft.drafted
+    return world.moved(environment, tip) if tip else world
+
+
+def _rollback(turn: _Turn, environment: Environment, tip: str | None) -> Part | None:
+    """What goes back by itself; a hold in its place is drafted."""
+    found = undo.automatic(turn.site, turn.draft, _ahead(turn, environment, tip), environment)
+    if isinstance(found, Draft):
+        turn.draft = found
+        return None
+    return found
+
+
+def _refused(lot: _Lot, why: PromotionError, *, land_hops: bool) -> None:
     """The remote took nothing of several: one at a time, so that what is wrong with one does not stop the others."""
     turns = [turn for turn, _, _ in lot]
     if len(lot) == 1 or not isinstance(why, (ConfigError, LockedError)):
@@ -218,7 +242,7 @@ def _refused(lot: _Lot, why: PromotionError) -> None:
         return
     for turn, environment, _ in lot:
         _again([turn])
-        _hops([(turn, environment)], land_hops=True, again=True)
+        _hops([(turn, environment)], land_hops=land_hops, again=True)
 
 
 def _again(turns: Sequence[_Turn]) -> None:
@@ -273,19 +297,17 @@ def _recorded_alone(turn: _Turn) -> None:
 def failures(draft: Draft) -> list[Result]:
     """The verifications that ended badly in this round."""
     app = draft.state.application
-    return [
-        Result(
-            "promoted",
-            app,
-            event.environment or "",
-            "; ".join(event.data["reasons"]) or "no answer",
-            commit=event.data["commit"],
-            verification="failed" if event.event == "failed" else "timed-out",
-            status=6,
-        )
-        for event in draft.events
-        if event.event in ("failed", "timed-out")
-    ]
+    frozen = {event.environment for event in draft.events if event.event == "frozen"}
+    found = []
+    for event in (event for event in draft.events if event.event in ("failed", "timed-out")):
+        name, commit = event.environment or "", event.data["commit"]
+        given = draft.state.of(name).releases.get(commit)
+        outcome: OutcomeWord = "rolled-back" if given and given.restores else "promoted"
+        reason = "; ".join(event.data["reasons"]) or "no answer"
+        reason += f"; {name} is frozen: promotion thaw {name}" if name in frozen else ""
+        word: VerificationWord = "failed" if event.event == "failed" else "timed-out"
+        found.append(Result(outcome, app, name, reason, commit=commit, verification=word, status=6))
+    return found
 
 
 def watch_only(site: Site, names: Collection[str]) -> World:

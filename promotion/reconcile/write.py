@@ -9,13 +9,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from promotion import ledger, merging, observe, trust
+from promotion import ledger, merging, observe, restoring, trust
 from promotion.errors import ConfigError, LockedError, PromotionError
-from promotion.model import Credential
+from promotion.model import Credential, Environment
 from promotion.observe import Site, World
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.words import failure, gist
+from promotion.rollback import Rollback
 from promotion.state import State
 from promotion.view import Plan
 
@@ -27,25 +28,40 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one application writes: drafted events, and with a plan the commit that the last event tells of, if it does."""
+    """What one application writes: drafted events, and with a plan or a rollback the commit that the last event tells of, if it does."""
 
     site: Site
     draft: Draft
     plan: Plan | None = None
+    rollback: Rollback | None = None
 
     @property
     def commit(self) -> str | None:
-        """M, when one is to land."""
-        return self.draft.events[-1].data.get("commit") if self.plan else None
+        """M or R, when one is to land."""
+        return self.draft.events[-1].data.get("commit") if self.plan or self.rollback else None
+
+    @property
+    def environment(self) -> Environment | None:
+        """Whose branch it is about."""
+        return self.plan.view.environment if self.plan else self.rollback.environment if self.rollback else None
+
+    def read_on(self) -> set[str | None]:
+        """The environments whose state was decided on, beside those that events are about."""
+        if self.plan is None:
+            return set()
+        environment = self.plan.view.environment
+        others = self.site.application.decided_with(environment)
+        names = {environment.name, environment.source, *environment.requires}
+        return names | {name for other in others for name in (other.name, other.source)}
 
 
-def write(site: Site, draft: Draft, plan: Plan | None = None) -> Draft | None:
-    """What `write_all` does, for one application."""
-    return write_all([Part(site, draft, plan)])[0]
+def write(site: Site, draft: Draft) -> Draft | None:
+    """What `write_all` does, for the events of one application."""
+    return write_all([Part(site, draft)])[0]
 
 
 def write_all(parts: Sequence[Part]) -> list[Draft | None]:
-    """Pushes everything at once, then looks whether it landed (S6); all parts are of one repository, all plans of one branch.
+    """Pushes everything at once, then looks whether it landed (S6); all parts are of one repository, all their commits of one branch.
 
     Each part gets a fresh draft on what is there now, or None when somebody was faster and it must be decided again.
     Raises ConfigError or TemporaryError when the remote refuses.
@@ -85,7 +101,7 @@ def _written(lot: Sequence[Part]) -> list[Draft | None]:
 
 def _credential(lot: Sequence[Part]) -> Credential | None:
     """What may push the branch; without one the applications' own, which is the same for all that share a clone."""
-    pushing = [part.plan.view.environment.credential for part in lot if part.plan is not None and part.commit]
+    pushing = [part.environment.credential for part in lot if part.environment is not None and part.commit]
     return pushing[0] if pushing else lot[0].site.application.credential
 
 
@@ -108,34 +124,47 @@ def _landed(part: Part, tip: str, after: World) -> bool:
 
 
 def _branch_update(lot: Sequence[Part]) -> Update | None:
-    """The update of the target's branch, after a last look at what is about to land (S5, S9, S10)."""
-    steps = [(part, part.plan, part.commit) for part in lot if part.plan is not None and part.commit is not None]
+    """The update of the target's branch, after a last look at what is about to land (S5, S9, S10, S12)."""
+    steps = [(part, part.environment, part.commit) for part in lot if part.environment and part.commit]
     if not steps:
         return None
-    first = steps[0][1].view.environment
+    first = steps[0][1]
     old = tip = steps[0][0].draft.world.tip(first)
-    for part, plan, oid in steps:
-        view, commit = plan.view, part.site.repository.objects.commit(oid)
-        if plan.commit is None or view.tip != tip or commit.parents != view.parents(plan.commit):
-            raise AssertionError(f"{oid} does not have {tip} as its first parent")
-        if wrong := merging.unexplained(part.site, view, plan.commit, commit.tree):
-            raise AssertionError(f"{oid} is not what the entry table says at {wrong[:3]}")
+    for part, _, oid in steps:
+        if part.plan is not None:
+            _look_at_promotion(part.site, part.plan, oid, tip)
+        elif part.rollback is not None:
+            _look_at_rollback(part.site, part.rollback, oid, tip)
         tip = oid
     return Update(first.ref, old, tip)
 
 
+def _look_at_promotion(site: Site, plan: Plan, oid: str, tip: str) -> None:
+    view, commit = plan.view, site.repository.objects.commit(oid)
+    if plan.commit is None or view.tip != tip or commit.parents != view.parents(plan.commit):
+        raise AssertionError(f"{oid} does not have {tip} as its first parent")
+    if wrong := merging.unexplained(site, view, plan.commit, commit.tree):
+        raise AssertionError(f"{oid} is not what the entry table says at {wrong[:3]}")
+
+
+def _look_at_rollback(site: Site, back: Rollback, oid: str, tip: str) -> None:
+    commit = site.repository.objects.commit(oid)
+    if back.target != tip or commit.parents != (tip,):
+        raise AssertionError(f"{oid} does not have {tip} as its only parent")
+    wrong = restoring.misplaced(site, back.application, back.environment, tip, back.back.restores, commit.tree)
+    if wrong:
+        raise AssertionError(f"{oid} does not restore {back.back.restores} at {wrong[:3]}")
+
+
 def _same(part: Part, after: World, branch: Update | None) -> bool:
     """Whether what was decided on is still so: then the same events may be written on the new tip (S4, S13)."""
-    before, plan = part.draft.world, part.plan
-    names: set[str | None] = {e.environment for e in part.draft.events}
-    if plan is not None:
-        names |= {plan.view.environment.name, plan.view.environment.source, *plan.view.environment.requires}
-        others = part.site.application.decided_with(plan.view.environment)
-        names |= {name for other in others for name in (other.name, other.source)}
-        if any(before.snapshot[other.ref] != after.snapshot[other.ref] for other in others):
-            return False
-        if after.tip(plan.view.environment) != (branch.old if branch else plan.view.tip):
-            return False
+    before, plan, target = part.draft.world, part.plan, part.environment
+    names: set[str | None] = {*(e.environment for e in part.draft.events), *part.read_on()}
+    others = part.site.application.decided_with(plan.view.environment) if plan else ()
+    if any(before.snapshot[other.ref] != after.snapshot[other.ref] for other in others):
+        return False
+    if target is not None and after.tip(target) != (branch.old if branch else before.tip(target)):
+        return False
     if any(e.environment is None for e in part.draft.events):
         names |= {e.name for e in part.site.application.environments}
     # what the required ones stand for is followed through the releases of all that their commits come from

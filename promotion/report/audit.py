@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from promotion import continuity, ledger, merging, trust
@@ -14,18 +13,18 @@ from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.lineage import is_ours
-from promotion.model import Commit, Environment, Health, short, shown
+from promotion.model import Commit, Health, short, shown
 from promotion.observe import Site, World
-from promotion.report import consent
+from promotion.releases import without_releases
+from promotion.report import consent, inforce, undoing
 from promotion.repository.signing import Signed
 from promotion.resolving import leaf
 from promotion.state import State
-from promotion.stored import entries_from_json
-from promotion.view import Resolution, View
+from promotion.view import View
 
 AHEAD = 500
 """How many records are read at once."""
-NAMED = ("commit", "source", "base", "target")
+NAMED = ("commit", "source", "base", "target", "restores")
 """The keys of a promotion's record that name commits."""
 ASKED = 20
 """How many commits the remote is asked for in vain before the rest is taken for gone, too."""
@@ -120,7 +119,7 @@ def _bring_back(site: Site, world: World) -> None:
 
 
 def _named(records: Iterable[Commit]) -> list[str]:
-    """The commits that promotions and absorptions name."""
+    """The commits that promotions, absorptions and rollbacks name."""
     named: dict[str, None] = {}
     for record in records:
         with contextlib.suppress(RefusedError):  # the replay says what is wrong with it
@@ -167,27 +166,26 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
         recorded = ledger.read(replay.site.repository, replay.state.application, record.oid)
     except PromotionError as exc:
         return environment, [*problems, f"its state is not readable: {exc}"]
-    if recorded != replay.state:
+    if recorded == replay.state:
+        return environment, problems
+    older = ledger.is_older(replay.site.repository, record.oid)  # it knew less: what follows goes on from what is in it
+    if not older or without_releases(recorded) != without_releases(replay.state):
         problems.append("its state is not what the events up to here make of it")
-        if not replay.begun:
-            replay.state = recorded  # said once; the records after it are judged from here
+        if replay.begun:
+            return environment, problems
+    replay.state = recorded  # said once; the records after it are judged from here
     return environment, problems
 
 
 def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
     """What does not hold about one promotion, judged by the state before it."""
     data, name = event.data, event.environment or ""
-    commit, source, plan_id = data["commit"], data["source"], data["plan_id"]
-    before = replay.promoted.setdefault(plan_id, commit)
-    if before != commit:
-        yield f"plan {plan_id[:8]} was promoted twice, as {short(before)} and {short(commit)}"
-    elif commit in replay.commits:
-        yield f"{short(commit)} is recorded twice"
-    replay.commits.add(commit)
+    commit, source = data["commit"], data["source"]
+    yield from _once(replay, event)
     yield from _source(replay, event)
     if any(hold.commit == source for hold in replay.state.of(name).holds):
         yield f"{short(source)} was held for {name} when it was promoted there"
-    past = replay.passed[1] if replay.passed[0] == plan_id else frozenset()
+    past = replay.passed[1] if replay.passed[0] == data["plan_id"] else frozenset()
     if "approval" not in past:
         yield from consent.approved(replay.site, replay.state, replay.before, event)
     for frozen in (replay.state.frozen, replay.state.of(name).frozen):
@@ -204,6 +202,34 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
         yield from _content(replay, event, commit)
 
 
+def _once(replay: _Replay, event: Event) -> Iterator[str]:
+    """One plan is one commit, and one commit one record."""
+    commit, plan_id = event.data["commit"], event.data["plan_id"]
+    before = replay.promoted.setdefault(plan_id, commit)
+    if before != commit:
+        yield f"plan {plan_id[:8]} was promoted twice, as {short(before)} and {short(commit)}"
+    elif commit in replay.commits:
+        yield f"{short(commit)} is recorded twice"
+    replay.commits.add(commit)
+
+
+def _rollback(replay: _Replay, event: Event) -> Iterator[str]:
+    """What does not hold about one rollback."""
+    data, name = event.data, event.environment or ""
+    yield from _once(replay, event)
+    if gone := [key for key in ("commit", "target", "restores") if data[key] not in replay.made]:
+        yield from (f"{short(data[key])} is not in the repository any more" for key in gone)
+        return
+    lost = list(_lost(replay, name, data["commit"]))
+    yield from lost
+    if not lost:
+        app, environment = (
+            inforce.application(replay.site.application, replay.state, name),
+            inforce.environment(replay.state, name),
+        )
+        yield from undoing.problems(replay.site, app, environment, replay.state, event)
+
+
 def _absorption(replay: _Replay, event: Event) -> Iterator[str]:
     """What does not hold about one change that the target is said to have had already."""
     target, name = event.data["target"], event.environment or ""
@@ -218,8 +244,12 @@ def _absorption(replay: _Replay, event: Event) -> Iterator[str]:
         yield f"{short(event.data['source'])} is not in the repository any more"
 
 
-JUDGED: Mapping[str, Callable[[_Replay, Event], Iterator[str]]] = {"promoted": _promotion, "absorbed": _absorption}
-"""The events that say that a change entered an environment."""
+JUDGED: Mapping[str, Callable[[_Replay, Event], Iterator[str]]] = {
+    "promoted": _promotion,
+    "absorbed": _absorption,
+    "rolled-back": _rollback,
+}
+"""The events that say that a change entered an environment, or was taken back there."""
 
 
 def _lost(replay: _Replay, name: str, commit: str) -> Iterator[str]:
@@ -231,7 +261,7 @@ def _source(replay: _Replay, event: Event) -> Iterator[str]:
     """S1: the exact commit was healthy, and not held, in its source at the time; B is what the target stood for."""
     into = "promoted to" if event.event == "promoted" else "absorbed by"
     source, base, name = event.data["source"], event.data["base"], event.environment or ""
-    environment = _environment(replay.state, name)
+    environment = inforce.environment(replay.state, name)
     origin = replay.state.of(environment.source or "")
     fact = origin.facts.get(source)
     if fact is None or fact.health is not Health.HEALTHY:
@@ -239,6 +269,8 @@ def _source(replay: _Replay, event: Event) -> Iterator[str]:
         yield f"{short(source)} was {word} in {environment.source} when it was {into} {name}"
     if any(hold.commit == source for hold in origin.holds):
         yield f"{short(source)} was held in {environment.source} when it was {into} {name}"
+    if (given := origin.releases.get(source)) is not None and given.undone:
+        yield f"{short(source)} was rolled back in {environment.source} when it was {into} {name}"
     release = replay.state.of(name).release
     if release is not None and release.source != base:
         yield f"the base was {short(base)}, and {name} stood for {short(release.source)}"
@@ -267,7 +299,7 @@ def _shape(replay: _Replay, event: Event, made: Commit) -> Iterator[str]:
 
 def _content(replay: _Replay, event: Event, commit: str) -> Iterator[str]:
     """S9 and S10: every path of M, or of the tip that had it all already, is what the entry table says, recomputed under the configuration then in force."""
-    data, view = event.data, _view(replay, event)
+    data, view = event.data, inforce.view(replay.site.application, replay.state, event)
     yield from _resolution(replay, view)
     gone = [f"the {key} {short(data[key])}" for key in ("base", "source") if data[key] not in replay.made]
     if gone:
@@ -295,48 +327,5 @@ def _resolution(replay: _Replay, view: View) -> Iterator[str]:
         yield f"resolution {short(decided.commit)} does not have what its record says at {shown(wrong[0])}"
 
 
-def _decided(data: Mapping[str, Any]) -> Resolution | None:
-    if "resolution" not in data:
-        return None
-    return Resolution(data["resolution"]["commit"], entries_from_json(data["resolution"]["entries"]))
-
-
-def _view(replay: _Replay, event: Event) -> View:
-    """What a promotion was decided on, by the configuration that was in force then."""
-    data, app = event.data, replay.site.application
-    environment = _environment(replay.state, event.environment or "")
-    return View(
-        application=replace(app, paths=tuple(_settings(replay.state, environment.name).get("paths", ()))),
-        environment=environment,
-        now=datetime.fromtimestamp(0, UTC),
-        state=replay.state.of(environment.name),
-        source_state=replay.state.of(environment.source or ""),
-        tip=data["target"],
-        base=data["base"],
-        source_tip=data["source"],
-        chain=(),
-        contents=("", ""),
-        resolution=_decided(data),
-    )
-
-
 def _parents(replay: _Replay, event: Event) -> tuple[str, ...]:
-    return _view(replay, event).parents(event.data["source"])
-
-
-def _settings(state: State, name: str) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = (state.in_force or {}).get("environments", {}).get(name, {})
-    return found
-
-
-def _environment(state: State, name: str) -> Environment:
-    """An environment as the configuration in force had it: what decides about content."""
-    settings = _settings(state, name)
-    return Environment(
-        name,
-        settings.get("branch", ""),
-        source=settings.get("from"),
-        protect=tuple(settings.get("protect", ())),
-        strategy=settings.get("strategy", "merge"),
-        history=settings.get("history", "merge"),
-    )
+    return inforce.view(replay.site.application, replay.state, event).parents(event.data["source"])

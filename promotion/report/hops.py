@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from promotion.events import Event
-from promotion.model import Commit, Verdict, iso, shown, span
+from promotion.model import Commit, Verdict, iso, short, shown, span
 from promotion.observe import Site
 from promotion.report import conflicts
 from promotion.report.origins import origin, origins
 from promotion.report.said import as_data
+from promotion.rollback import Rollback
 from promotion.state import State
 from promotion.view import Change, Plan
 
@@ -39,6 +40,8 @@ class Outcome(Protocol):
     def verification(self) -> str | None: ...
     @property
     def hint(self) -> str | None: ...
+    @property
+    def rollback(self) -> Rollback | None: ...
 
 
 def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
@@ -99,7 +102,9 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
 def _then(plan: Plan) -> str:
     """What happens once this has landed, in words."""
     environment, rules = plan.view.environment, plan.view.environment.verify
-    words = {"none": "nothing more", "hold": "held"}
+    last = plan.view.state.releases.get(plan.view.tip)
+    back = f"back to {short(plan.view.tip)}" if last and last.healthy and not last.undone else "rolled back"
+    words = {"none": "nothing more", "hold": "held", "rollback": back}
     follows = [t.name for t in plan.view.application.targets_of(environment.name)]
     parts = [f"verify {span(rules.within)}", f"degraded -> {words[rules.on_failure]}"]
     parts += [f"no answer -> {words[rules.on_timeout]}"]
@@ -108,7 +113,10 @@ def _then(plan: Plan) -> str:
 
 def result(result: Outcome) -> dict[str, Any]:
     """The object of `promote --json`, and one of the hops of `run --json`."""
-    plan = result.plan
+    plan, back = result.plan, result.rollback
+    source = {"environment": plan.view.environment.source, "commit": plan.commit} if plan else None
+    if back is not None and back.back.source:
+        source = {"environment": back.environment.source, "commit": back.back.source}
     return {
         "outcome": result.outcome,
         "plan_id": result.plan_id,
@@ -117,7 +125,19 @@ def result(result: Outcome) -> dict[str, Any]:
         "commit": result.commit,
         "reason": result.reason,
         "verification": result.verification,
-        "source": {"environment": plan.view.environment.source, "commit": plan.commit} if plan else None,
+        "source": source,
+        **(_went_back(back) if back else {}),
+    }
+
+
+def _went_back(back: Rollback) -> dict[str, Any]:
+    """What is restored, and what is held, let go and undone for it."""
+    return {
+        "restores": back.back.restores,
+        "holds": [{"commit": oid, "paths": [shown(path) for path in entries]} for oid, entries in back.holds.items()],
+        "lifts": list(back.lifts),
+        "hotfixes": list(back.back.hotfixes),
+        "undone": list(back.back.undone),
     }
 
 
@@ -128,6 +148,8 @@ def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
         yield "  next    nothing was written: this was a dry run"
     elif result.hint:
         yield f"  next    {result.hint}"
+    elif result.outcome == "rolled-back" and result.verification == "pending" and result.rollback:
+        yield from _after(result.rollback)
     elif result.outcome == "promoted" and result.verification == "pending" and plan:
         within = span(plan.view.environment.verify.within)
         yield f"  next    deployed and verified within {within}:  promotion status {result.environment}"
@@ -145,6 +167,15 @@ def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
         yield f"  next    promotion approve {plan.plan_id[:8]}"
     elif result.outcome in ("waiting", "refused"):
         yield f"  next    promotion plan {result.environment}"
+
+
+def _after(back: Rollback) -> Iterator[str]:
+    """How a rollback goes on, and how the change comes back that it took back."""
+    name, within = back.environment.name, span(back.environment.verify.within)
+    yield f"  next    deployed and verified within {within}:  promotion status {name}"
+    if back.holds:
+        held = next(iter(back.holds))
+        yield f"          a fix brings it all back; as it was:  promotion lift {name} {short(held)}"
 
 
 def waits(site: Site, plans: Mapping[str, Plan], *, dry_run: bool = False) -> list[dict[str, Any]]:

@@ -57,6 +57,8 @@ class Search:
     commits: dict[str, Commit] = field(default_factory=dict)
     """What has been read."""
     known: dict[tuple[str, str], bool] = field(default_factory=dict)
+    rollbacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Environment -> its rollbacks, each with the commit whose content it has: what lies between is not there any more."""
     recorded: Mapping[str, list[tuple[datetime, str, str]]] | None = None
     """Environment -> what it is recorded to stand for without a promotion: (since when, its commit, the source's)."""
 
@@ -67,12 +69,23 @@ class Search:
         releases = [world.state.of(e.name).release for e in app.environments]
         tips = [tip for e in app.environments if (tip := world.snapshot[e.ref])]
         tips += [r.source for r in releases if r and objects.has(r.source)]  # of a source that was rewound since
-        return Search(site, world, change, site.repository.history.after(change, tips))
+        after = site.repository.history.after(change, tips)
+        return Search(site, world, change, after, rollbacks=_rollbacks(site, world))
 
     def commit(self, oid: str) -> Commit:
         if oid not in self.commits:
             self.commits[oid] = self.site.repository.objects.commit(oid)
         return self.commits[oid]
+
+
+def _rollbacks(site: Site, world: World) -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    if any(given.restores for e in world.state.environments.values() for given in e.releases.values()):
+        for record in site.repository.history.saying(world.ledger or "", '"event":"rolled-back"'):
+            event = ledger.event_of(record)
+            if event.event == "rolled-back":
+                found[event.environment or ""][event.data["commit"]] = event.data["restores"]
+    return found
 
 
 def _change(site: Site, world: World, commit: str) -> str:
@@ -89,12 +102,11 @@ def _change(site: Site, world: World, commit: str) -> str:
 
 def has(search: Search, environment: Environment, oid: str) -> bool:
     """Whether a commit of an environment's branch has the change: its newest release brought it, or a person did."""
-    if environment.source is None:
-        return oid in search.after
     key = (environment.name, oid)
     if key not in search.known:
-        given = _given(search, environment, oid)
-        search.known[key] = oid in search.after if given is None else given or _by_hand(search, environment, oid)
+        given = _given(search, environment, oid) if environment.source is not None else None
+        there = given or _by_hand(search, environment, oid) if given is not None else None
+        search.known[key] = _oldest(search, environment, oid) is not None if there is None else there
     return search.known[key]
 
 
@@ -116,7 +128,15 @@ def _source(search: Search, environment: Environment, made: Commit) -> str | Non
     release = search.world.state.of(environment.name).release
     if release is not None and release.commit == made.oid:
         return release.source
-    return made.trailers.get("Promotion-Source") if _is_ours(search, environment, made) else None
+    return _promoted(search, environment, made)
+
+
+def _promoted(search: Search, environment: Environment, made: Commit) -> str | None:
+    """The source's commit that a promotion or a rollback came with; what people reverted says nothing of itself."""
+    if _is_ours(search, environment, made):
+        return made.trailers.get("Promotion-Source")
+    given = search.world.state.of(environment.name).releases.get(made.oid)
+    return given.source if given is not None and given.restores else None
 
 
 def _is_ours(search: Search, environment: Environment, made: Commit) -> bool:
@@ -125,15 +145,19 @@ def _is_ours(search: Search, environment: Environment, made: Commit) -> bool:
 
 def _by_hand(search: Search, environment: Environment, oid: str) -> bool:
     """Whether the change came by a commit that is no promotion: a hotfix, or a branch that was merged or forwarded."""
-    oldest = _oldest(search, oid)
+    oldest = _oldest(search, environment, oid)
     return oldest is not None and not _is_ours(search, environment, search.commit(oldest))
 
 
-def _oldest(search: Search, oid: str) -> str | None:
-    """The oldest first-parent ancestor that has the change in its history; having it is monotonic along them."""
-    found, at = None, oid if oid in search.after else None
+def _oldest(search: Search, environment: Environment, oid: str) -> str | None:
+    """The oldest first-parent ancestor that has the change in its history; having it is monotonic along them.
+
+    What was rolled back is left out: before a rollback is what it restored.
+    """
+    found, at, rollbacks = None, oid if oid in search.after else None, search.rollbacks.get(environment.name, {})
     while at is not None:
-        found, at = at, search.after[at]
+        back = rollbacks.get(at) if at != search.change else None
+        found, at = (None, back) if back else (at, search.after[at])
         at = at if at in search.after else None
     return found
 
@@ -169,7 +193,7 @@ def _next(search: Search, plan: Plan) -> tuple[str, str]:
 
 def _since(search: Search, root: Environment) -> tuple[datetime, str]:
     """When the change came to a root: when it was first observed there, else when it was committed."""
-    oldest = _oldest(search, search.world.tip(root))
+    oldest = _oldest(search, root, search.world.tip(root))
     assert oldest is not None
     fact = search.world.state.of(root.name).facts.get(oldest)
     if fact is not None:
@@ -187,7 +211,7 @@ def _arrived(search: Search, environment: Environment) -> tuple[datetime | None,
     for made in search.site.repository.history.line(tip, search.site.application.roots):
         search.commits[made.oid] = made
         seen.add(made.oid)
-        promoted = made.trailers.get("Promotion-Source") if _is_ours(search, environment, made) else None
+        promoted = _promoted(search, environment, made)
         if promoted and has(search, source, promoted):
             found, quiet = made, 0
         elif made.oid in search.after and (not promoted or _by_hand(search, environment, made.oid)):
@@ -197,7 +221,7 @@ def _arrived(search: Search, environment: Environment) -> tuple[datetime | None,
         else:
             quiet += 1
         if quiet > DEPTH:  # from before there were releases: Git's history says it all
-            oldest = _oldest(search, made.oid)
+            oldest = _oldest(search, environment, made.oid)
             found = search.commit(oldest) if oldest else found
             break
     said = [

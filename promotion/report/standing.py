@@ -102,7 +102,7 @@ def _row(site: Site, world: World, environment: Environment, plan: Plan | Promot
         **_next(plan),
         "frozen": _frozen(site, world, state),
         "overridden": _overridden(state),
-        "holds": [_hold(site, hold, tip) for hold in state.holds],
+        "holds": [_hold(site, state, hold, tip) for hold in state.holds],
         "drift": len(drift),
         "drift_paths": [shown(path) for path in drift[:PATHS]],
     }
@@ -124,10 +124,11 @@ def _frozen(site: Site, world: World, state: EnvironmentState) -> dict[str, Any]
     return {**said, "strict": last.strict, "everything": last is world.state.frozen}
 
 
-def _hold(site: Site, hold: Hold, tip: str | None) -> dict[str, Any]:
-    """`fixed`: the held change came in here, and what is here now is not it any more."""
+def _hold(site: Site, state: EnvironmentState, hold: Hold, tip: str | None) -> dict[str, Any]:
+    """`fixed`: the held change came in here, and what is here now is not it any more, by something else than a rollback."""
     said = {"commit": hold.commit, "reason": hold.reason, "by": hold.by, "at": iso(hold.at)}
-    if tip is None:
+    given = state.releases.get(state.release.commit) if state.release else None
+    if tip is None or (given is not None and given.restores):
         return {**said, "fixed": False}
     objects = site.repository.objects
     there = merge.contains(hold.entries, lambda path: objects.look(objects.commit(tip).tree, path))

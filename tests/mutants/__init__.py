@@ -1,6 +1,6 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import asking, deciding, landing, people, proposals, records
+from tests.mutants import asking, deciding, landing, people, proposals, records, undoing
 
 MUTANTS = (
     *deciding.MUTANTS,
@@ -9,4 +9,5 @@ MUTANTS = (
     *landing.MUTANTS,
     *proposals.MUTANTS,
     *records.MUTANTS,
+    *undoing.MUTANTS,
 )

@@ -113,7 +113,7 @@ S2 = (
     cut(
         "S2",
         "a verification is about M, or M's content on top of it",
-        "reconcile.draft:_is_at",
+        "reconcile.draft:is_at",
         "same and lineage.leads_to(repository, commit, revision)",
         "True",
         "test_reconcile::test_a_verification_is_about_its_own_commit",

@@ -117,8 +117,8 @@ S16 = (
         "S16",
         "a state is what its events make",
         "report.audit:_replayed",
-        "recorded != replay.state",
-        "False",
+        "recorded == replay.state",
+        "True",
         f"{AUDIT}a_state_that_its_events_do_not_make",
         CHANGED,
     ),
@@ -141,7 +141,7 @@ S16 = (
     cut(
         "S16",
         "a plan lands once",
-        "report.audit:_promotion",
+        "report.audit:_once",
         "before != commit",
         "False",
         f"{AUDIT}a_plan_that_was_promoted_twice",
@@ -149,7 +149,7 @@ S16 = (
     cut(
         "S16",
         "a promotion is recorded once",
-        "report.audit:_promotion",
+        "report.audit:_once",
         "commit in replay.commits",
         "False",
         f"{AUDIT}a_promotion_that_is_recorded_twice",

@@ -1,0 +1,116 @@
+"""The verb that goes back: rollback. It may be about several environments; what fails in one does not stop the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from promotion import reconcile, report, wording
+from promotion.cli import render
+from promotion.cli.context import Call, One, call_of, commit_of, each, sites_of, span_of
+from promotion.cli.look import complained
+from promotion.cli.output import answer
+from promotion.cli.progress import Progress
+from promotion.cli.rounds import worst
+from promotion.cli.stopping import stopping
+from promotion.errors import ContendedError, PromotionError
+from promotion.model import Environment
+from promotion.observe import Site
+from promotion.reconcile import Result
+
+Done = tuple[dict[str, Any], list[str], int]
+"""The object of one environment, its lines, and its exit status."""
+
+
+def rollback(
+    context: typer.Context,
+    environment: One,
+    reason: Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="COMMIT", help="Which release, also one that was rolled back.")
+    ] = None,
+    wait: Annotated[str | None, typer.Option("--wait", metavar="15m", help="Wait for the verification.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+) -> int:
+    """Restores the last healthy release with other content as a new commit, whatever gates and freezes say (but strict ones).
+
+    What is taken back is held until it is fixed or lifted. ENV may be a glob.
+    """
+    call, why = call_of(context), wording.reason(reason, "--reason")
+    patience = span_of(wait, "--wait")
+    seconds = None if patience is None or dry_run else patience.total_seconds()
+    with sites_of(call, [environment]) as found, stopping(call) as stop:
+        alone = sum(len(environments) for _, environments in found) == 1
+
+        def one(site: Site, environments: list[Environment]) -> tuple[list[Done], list[PromotionError]]:
+            done, errors = list[Done](), list[PromotionError]()
+            for target in environments:
+                try:
+                    done.append(_went_back(call, site, target, (to, why, dry_run), seconds, stop))
+                except PromotionError as exc:
+                    if alone:
+                        raise
+                    errors.append(exc)
+            return done, errors
+
+        answers, errors = each(found, one)
+    done = [each for of_one, _ in answers for each in of_one]
+    errors += [exc for _, of_one in answers for exc in of_one]
+    rows = [data for data, _, _ in done]
+    answer(call, rows[0] if alone and rows else {"hops": rows}, [line for _, lines, _ in done for line in lines])
+    return worst(complained(errors), *(status for _, _, status in done))
+
+
+def _went_back(
+    call: Call,
+    site: Site,
+    target: Environment,
+    what: tuple[str | None, str, bool],
+    seconds: float | None,
+    stop: threading.Event,
+) -> Done:
+    (to, reason, dry_run), began = what, time.monotonic()
+    try:
+        chosen = commit_of(site, to) if to else None
+        result = reconcile.roll_back(site, target, to=chosen, reason=reason, dry_run=dry_run)
+        if seconds is not None and result.outcome == "rolled-back":
+            result = _verified(call, site, target, result, seconds, stop)
+    except ContendedError as exc:
+        result = reconcile.contended(site, target, exc)
+    data = report.result(result)
+    took = time.monotonic() - began
+    lines = [*render.result(data, took, dry_run=dry_run), *render.rollback(data, _subjects(site, data))]
+    return data, [*lines, *report.advice(result, dry_run=dry_run)], result.status
+
+
+def _verified(
+    call: Call, site: Site, target: Environment, result: Result, seconds: float, stop: threading.Event
+) -> Result:
+    """Watches what landed until its verification is over, time is, or somebody wants an end."""
+    until, pause = time.monotonic() + seconds, 1.0
+    steps = reconcile.verified(site, target, result, lambda: time.monotonic() >= until or stop.is_set())
+    with Progress(call) as progress:
+        while True:
+            try:
+                progress.say(next(steps))
+            except StopIteration as ended:
+                last: Result = ended.value
+                return last
+            stop.wait(min(pause, max(0.0, until - time.monotonic())))
+            pause = min(5.0, pause * 1.5)
+
+
+def _subjects(site: Site, data: dict[str, Any]) -> dict[str, str]:
+    """What people call the commits that are named."""
+    return dict(_named(site, data))
+
+
+def _named(site: Site, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    named = [data.get("restores"), *data.get("hotfixes", ()), *(hold["commit"] for hold in data.get("holds", ()))]
+    for oid in (oid for oid in named if oid):
+        commit = site.repository.objects.commit(oid)
+        yield oid, f'"{commit.subject[:60]}" ({commit.author.name})'
