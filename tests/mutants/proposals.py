@@ -95,7 +95,7 @@ RESOLUTIONS = (
     cut(
         "S16",
         "a record names what was decided, path by path",
-        "report.audit:_decided",
+        "report.inforce:_decided",
         "entries_from_json(data['resolution']['entries'])",
         "{}",
         WAY,
