@@ -279,6 +279,34 @@ class Machine(RuleBasedStateMachine):
         line = list(self.model.objects.chain(self.model.tips[source if source and what[2] % 2 else name]))
         self.ground.hold(by, app, name, line[min(what[2] // 2, len(line) - 1)])
 
+    @rule(
+        by=DOORS,
+        app=NUMBERS,
+        which=st.sampled_from([0, 1, 1, 2, 2]),
+        to=st.none() | NUMBERS,
+        acts=st.just([]) | _acts(),
+        edits=EDITS,
+    )
+    def roll_back(self, by: str, app: int, which: int, to: int | None, acts: list[Any], edits: list[Any]) -> None:
+        """A person rolls back, or forward, with others in between; then dev goes on."""
+        application, name = self._app(app), self._name(which)
+        if name not in self.model.tips:
+            return
+        line = list(self.model.objects.chain(self.model.tips[name]))
+        self._disturb(by, acts, "lands")
+        self.ground.roll_back(by, application, name, line[min(to, len(line) - 1)] if to is not None else None)
+        self.rounds(by=by, number=1, sync=True)
+        self._commit((0, edits))
+        self.rounds(by=by, number=2, sync=True)
+
+    @rule(by=DOORS, app=NUMBERS, which=NUMBERS)
+    def thaw(self, by: str, app: int, which: int) -> None:
+        """What was frozen since a rollback failed is thawed."""
+        frozen = [key for key, known in self.model.known.items() if known.frozen]
+        if frozen:
+            application, name = frozen[(app + which) % len(frozen)]
+            self.ground.thaw(by, application, name)
+
     @rule(by=DOORS, number=NUMBERS, commit=st.none() | NUMBERS)
     def adopt(self, by: str, number: int, commit: int | None) -> None:
         """A person records a branch as it is: one that is refused, where there is any."""
@@ -391,7 +419,7 @@ class Machine(RuleBasedStateMachine):
         assert revision == self.model.head(app, self.model.tips[name])
         assert known.seen == (revision, self.model._health(app, name, revision)), f"{name} of {app}: {known.seen}"
         rules = self.model.applications[app].environments[name]
-        if known.outcome == "failed" and rules.hold_on_failure:
+        if known.outcome == "failed" and (rules.hold_on_failure or known.watched in known.backs) and not known.frozen:
             assert known.acted, f"{known.watched} failed in {name} of {app} and was not held"
 
     def teardown(self) -> None:

@@ -88,6 +88,12 @@ class Known:
     until: datetime | None = None
     outcome: str = ""
     acted: bool = False
+    given: dict[str, str | None] = field(default_factory=dict)
+    """What can be gone back to: commit -> the source that it stands for, None for what the release before it does."""
+    undone: set[str] = field(default_factory=set)
+    backs: set[str] = field(default_factory=set)
+    """The commits that went back themselves."""
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +277,13 @@ class Model:
                 self._verified(known, application, event, at)
             case "held":
                 self._held(known, application, name, event)
+            case "rolled-back":
+                self._rolled_back(application, name, event, landed, left)
+            case "frozen":
+                self._frozen(known, event)
+            case "thawed":
+                assert ("thawed", application, name) in self.asked, f"nobody thawed {name}"
+                known.frozen = False
             case "lifted":
                 assert ("lifted", application, name) in self.asked, f"nobody lifted anything of {name}"
                 del known.holds[event["commit"]]
@@ -293,6 +306,7 @@ class Model:
             known.past.discard(revision)
             if health == "healthy":
                 known.well.setdefault(revision, at)
+                known.given.setdefault(revision, None)
         _looked(known, health, at)
 
     def _still(self, application: str, event: dict[str, Any]) -> None:
@@ -320,6 +334,9 @@ class Model:
         assert commit == self.head(application, self.tips[name]), f"{name} was adopted as {commit}, which it is not"
         assert source in self.lines[origin or ""], f"{source} was never on {origin}"
         known.release, known.watched, known.outcome = (commit, source), None, ""
+        known.given[commit] = source
+        known.undone.discard(commit)
+        known.backs.discard(commit)
 
     def _leave_behind(self, application: str) -> None:
         environments = self.applications[application].environments
@@ -350,8 +367,75 @@ class Model:
         self._content(application, name, source, before, commit)
         assert self.files(commit) == judged.result, f"{commit} is {self.files(commit)}, expected {judged.result}"
         known.release = (commit, source)
+        known.given[commit] = source
         known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
         known.acted = False
+
+    def _rolled_back(
+        self,
+        application: str,
+        name: str,
+        event: dict[str, Any],
+        landed: Mapping[str, tuple[str, str]],
+        left: dict[str, Any],
+    ) -> None:
+        """The content of an earlier release is there again, by a commit of its own; what was taken back is held."""
+        known, rules = self.known[application, name], self.applications[application].environments[name]
+        commit, back, target = event["commit"], event["restores"], event["target"]
+        line = list(self.objects.chain(target))
+        assert back in line, f"{back} was never on {name} before {commit}"
+        passed = [oid for oid in line[: line.index(back)] if self.changed(application, oid)]
+        assert back in known.given, f"{back} is no release of {name}"
+        assert event["undone"] == passed, f"{passed} is taken back, and {event['undone']} said"
+        source = next((s for oid in line[line.index(back) :] if (s := known.given.get(oid))), None)
+        assert event["source"] == source, f"{back} stands for {source}, not for {event['source']}"
+        if event["by"] == "git":
+            assert commit in self.lines[name] | set(landed)
+            assert known.release
+            assert known.release[0] in passed, f"{commit} is older than the release"
+        else:
+            assert ("rolled-back", application, name) in self.asked, f"nobody rolled {name} back"
+            assert landed.get(commit) == (name, target), f"{commit} did not come with its record"
+            del left[commit]
+            self._only(application, rules, target, commit)
+        assert self.parent(commit) == target
+        assert not self._between(application, rules, back, commit), f"{commit} is not what {back} was"
+        bad = [oid for oid in passed if oid in known.given or (rules.source is None and oid == passed[0])]
+        held = {oid: self._between(application, rules, back, oid) for oid in bad}
+        good = known.undone | known.backs
+        wanted = {oid: entries for oid, entries in held.items() if entries and oid not in good}
+        said = {hold["commit"]: set(hold["entries"]) for hold in event["holds"]}
+        assert said == {oid: set(entries) for oid, entries in wanted.items()}, f"{commit} holds {said}"
+        for oid in (*event["lifts"], *wanted):
+            known.holds.pop(oid, None)
+        known.holds |= {hold["commit"]: wanted[hold["commit"]] for hold in event["holds"]}
+        known.undone = (known.undone - {back, *event["lifts"]}) | set(passed)
+        known.undone.discard(commit)
+        known.backs.add(commit)
+        known.given[commit] = source
+        known.release = (commit, source) if source else None
+        known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
+        known.acted = False
+
+    def _only(self, application: str, rules: Rules, before: str, commit: str) -> None:
+        """Nothing that is protected or out of scope moved."""
+        new, old = self.files(commit), self.files(before)
+        for path in {*new, *old}:
+            if _kept(rules, path) or not self.applications[application].inside(path):
+                assert new.get(path) == old.get(path), f"{commit} touches {path}"
+
+    def _between(self, application: str, rules: Rules, old: str, new: str) -> dict[str, str | None]:
+        """What one commit has otherwise than another, in scope and unprotected."""
+        before, after = self.scoped(application, old), self.scoped(application, new)
+        paths = {p for p in {*before, *after} if before.get(p) != after.get(p) and not _kept(rules, p)}
+        return {path: after.get(path) for path in paths}
+
+    def _frozen(self, known: Known, event: dict[str, Any]) -> None:
+        """By nobody but an orchestrator that saw a rollback fail."""
+        commit = event["commit"]
+        assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"frozen for {commit}"
+        assert commit in known.backs, f"{commit} is no rollback"
+        known.frozen = known.acted = True
 
     def _content(self, application: str, name: str, source: str, before: str, commit: str) -> None:
         """What the rules come to, without any table: nothing foreign moves, and what was tested is what lands."""
@@ -376,6 +460,7 @@ class Model:
         assert judged.absorbed, f"{source} was absorbed by {name}, which does not have it"
         assert known.release is not None
         known.release = (known.release[0], source)
+        known.given[target] = source
 
     def _may(self, application: str, name: str, source: str, tip: str, at: datetime) -> Judged:
         """The judgement of what landed, which must be a candidate at all."""
@@ -410,6 +495,7 @@ class Model:
             rules = self.applications[application].environments[name]
             assert rules.hold_on_failure, f"{commit} was held by nobody"
             assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"{commit} was held"
+            assert commit not in known.backs, f"{commit} is a rollback, and was held"
         known.acted = known.acted or known.watched == commit
         rules = self.applications[application].environments[name]
         new, old = self.scoped(application, commit), self.scoped(application, self.parent(commit))
@@ -460,6 +546,8 @@ class Model:
             gates["source"] = f"{source.word.get(commit, 'never seen')} in {rules.source}"
         if commit in source.holds:
             gates["source"] = f"held in {rules.source}"
+        if commit in source.undone:
+            gates["source"] = f"rolled back in {rules.source}"
         for other in rules.requires:
             if why := self._lacks(application, other, commit):
                 gates["requires"] = f"{other}: {why}"
@@ -468,6 +556,8 @@ class Model:
             return Judged(gates, (), result, True)
         if not rules.auto and (application, name) not in self.by_hand:
             gates["auto"] = "by hand only"
+        if known.frozen:
+            gates["freeze"] = "frozen"
         if known.outcome == "pending" and known.until and now < known.until:
             gates["verification"] = f"{known.watched} until {known.until}"
         if rules.soak and not _soaked(source, commit, now, rules.soak):

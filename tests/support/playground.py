@@ -19,7 +19,7 @@ from promotion import observe, report
 from promotion.errors import PromotionError
 from promotion.model import Application, Environment, Spec, Verify
 from promotion.observe import Site
-from promotion.reconcile import Result, Round, Task, adopt, hold, lift, promote, together
+from promotion.reconcile import Result, Round, Task, adopt, hold, lift, promote, roll_back, thaw, together
 from promotion.repository import Git, Repository
 from tests.robustness.checker import Objects
 from tests.support import model
@@ -183,6 +183,17 @@ class Playground:
     def lift(self, by: str, application: str, name: str, commit: str) -> None:
         with self._asked("lifted", application, name), self._allowed():
             lift(*self._at(by, application, name), commit)
+
+    def thaw(self, by: str, application: str, name: str) -> None:
+        with self._asked("thawed", application, name), self._allowed():
+            thaw(self.doors[by].sites[application], [self.applications[application].environment(name)])
+
+    def roll_back(self, by: str, application: str, name: str, to: str | None) -> None:
+        """A person goes back, to what was well before or to what may be anything."""
+        self.wait(timedelta(seconds=1))
+        with self._asked("rolled-back", application, name), self._mortal(by), self._allowed():
+            self.doors[by].repository.refresh([e.ref for e in self.applications[application].environments])
+            roll_back(*self._at(by, application, name), to=to, reason="a person says so")
 
     def adopt(self, by: str, application: str, name: str, source: str | None) -> None:
         with self._asked("adopted", application, name), self._allowed():
