@@ -131,7 +131,7 @@ S13 = (
     cut(
         "S13",
         "what is withdrawn where the decision is taken from counts before the push",
-        "reconcile.write:_same",
+        "reconcile.write:Part.read_on",
         "{name for other in others for name in (other.name, other.source)}",
         "set()",
         ELSEWHERE,
