@@ -151,6 +151,7 @@ def _rolled_back(e: EnvironmentState, event: Event, _: timedelta) -> Environment
         epoch=event.id,
         verification=Verification(commit, instant(d["until"])),
         holds=(*(h for h in e.holds if h.plan_id or h.commit not in replaced), *held),
+        overridden=None,
         answers=(),
         granted={},
         releases=releases.began(given, commit, source, d["restores"]),
