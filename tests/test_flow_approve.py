@@ -536,6 +536,19 @@ def test_what_somebody_approved_is_not_superseded(asking: Callable[..., Asking])
     assert it.answer(first, "approve", BOB).state_name == "Approved"
 
 
+def test_two_plans_that_people_have_begun_to_approve_are_both_asked(asking: Callable[..., Asking]) -> None:
+    """Any valid plan may be approved: a yes to the newer one does not end the older one's request."""
+    it = asking(count=2)
+    first = it.answer(it.asked(), "approve", ALICE)
+    newer = it.change("3\n")
+    environment = it.site.application.environment("qa")
+    plan = answers.plan(it.site, observe.survey(it.site), environment, chosen=newer)
+    reconcile.approve(it.site, plan, who=BOB)
+    it.round(2)
+    assert it.client.read_flow_run(first.id).state_name == "Suspended"
+    assert [r.parameters["commit"] for r in it.requests()] == [first.parameters["commit"], newer]
+
+
 def test_an_answer_that_waits_to_be_recorded_is_not_superseded(
     asking: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
 ) -> None:
