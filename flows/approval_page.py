@@ -15,16 +15,22 @@ COMMITS = 5
 """How many commits the page lists; the command line has them all."""
 
 
-def page(plan: Data, standing: Standing, news: Sequence[str], now: datetime) -> str:
-    """The page about one plan, which is the object of `plan --json`. `news` says in markdown what became of answers."""
+def page(plan: Data, standing: Standing, news: Sequence[str], now: datetime, *, narrow: bool = False) -> str:
+    """The page about one plan, which is the object of `plan --json`. `news` says in markdown what became of answers.
+
+    `narrow`: without tables, whose cells never wrap: they make Prefect's dialog wider than a phone.
+    """
     name, target = plan["plan_id"][:8], plan["environment"]
     lines = [f"## {escape(plan['application'])} to {escape(target)}: approve plan {code(name)}?", ""]
     lines += [line for each in news[-3:] for line in (f"> {each}", "")]
     lines += [f"**{_size(plan)}.** {_lands(plan)}", ""]
     lines += [f"**Approved by {escape(standing.verdict.reason, 300)}** (at {pages.clock(now)})", ""]
     lines += [f"- {line}" for line in _points(plan) if line]
-    lines += pages.table(("commit", "author", "what"), _commits(plan))
-    lines += pages.table(("gate", "verdict", "why"), (_gate(v, standing) for v in plan["verdicts"]))
+    commits, gates = _commits(plan), [_gate(v, standing) for v in plan["verdicts"]]
+    if narrow:
+        lines += ["", *(f"- {a}{f' {b}' if b else ''}: {c}" for a, b, c in (*commits, *gates))]
+    else:
+        lines += [*pages.table(("commit", "author", "what"), commits), *pages.table(("gate", "verdict", "why"), gates)]
     lines += ["", *_ends(plan, standing)]
     return "\n".join(lines)
 

@@ -186,8 +186,9 @@ def _ask(request: _Request, facts: Facts, typed: form.Typed, news: list[str]) ->
     plan, standing = facts.plan, facts.standing
     assert standing is not None
     asked = (plan.view.environment.approval or {}).get("from", ())
-    text = approval_page.page(report.plan(request.site, plan), standing, news, request.site.clock())
-    request.page.show(f"approval {standing.brief}", text)
+    data, now = report.plan(request.site, plan), request.site.clock()
+    request.page.show(f"approval {standing.brief}", approval_page.page(data, standing, news, now))
+    text = approval_page.page(data, standing, news, now, narrow=True)
     log.info(
         "approval %s; the button Resume has the page and the form (on a phone it is in the menu)",
         standing.verdict.reason,

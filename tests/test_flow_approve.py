@@ -213,7 +213,11 @@ def test_a_change_that_waits_for_people_is_one_request(asking: Callable[..., Ask
     assert schema["properties"]["who"]["enum"] == [ALICE, BOB, f"{DAVE} (an author: may only reject)"]
     assert "code" not in schema["properties"]
     with Api(30) as api:
-        assert json.loads(api.kept(run.id)["suspended-answer-0-description"]) == text
+        narrow = json.loads(api.kept(run.id)["suspended-answer-0-description"])
+    lines = [line for line in text.splitlines() if not line.startswith("|")]
+    assert set(filter(None, lines)) < set(narrow.splitlines())
+    assert f"- `{commit[:7]}` dave: web | &lt;b&gt;2&lt;/b&gt; {{{{7\\*7}}}}".replace("|", "\\|") in narrow
+    assert "|---" not in narrow.replace(" ", "")  # a table would not fit on a phone
     assert len(it.requests()) == 1
 
 

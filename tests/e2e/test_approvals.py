@@ -180,7 +180,9 @@ def test_people_decide_in_the_browser(
     run = request(server, "asks", "Suspended")
     page.set_viewport_size({"width": 390, "height": 844})  # a phone
     page.goto(f"{server.url}/runs/flow-run/{run['id']}")
-    resume(page)
+    card = resume(page).locator(".p-modal__card").bounding_box()
+    assert card is not None
+    assert (card["x"] >= 0, card["width"] <= 390) == (True, True)
     page.screenshot(path=photos / "12-phone.png")
     page.goto(f"{server.url}/runs/flow-run/{run['id']}")
     fill_in(page, photos / "13-reject.png", NO, 2, "not before the holidays")
