@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from promotion import answers, ledger, observe, reconcile
@@ -211,8 +210,8 @@ def test_a_request_survives_restarts(tmp_path: Path) -> None:
         kill(serving[-1])
         server.kill()
         server.start()
-        answer = {"run_input": {"decision": "approve", "who": ALICE}}
-        assert httpx.post(f"{server.url}/api/flow_runs/{run['id']}/resume", json=answer, timeout=30).status_code == 201
+        typed = {"decision": "approve", "who": ALICE}
+        assert server.ask(f"flow_runs/{run['id']}/resume", run_input=typed)["status"] == "ACCEPT"
         assert events(shop, "approved") == []
         serving.append(served(server, shop, tmp_path / "serve1.log"))
         until(lambda: [e.by for e in events(shop, "approved")] == [ALICE], 120)
