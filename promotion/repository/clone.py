@@ -267,9 +267,8 @@ class Repository:
                     raise
             else:
                 if OID.fullmatch(oid) and not self.objects.is_stored(oid):
-                    raise self._lacks(
-                        f"commit {oid[:12]}"
-                    )  # the remote has it, and git believes that the clone has it too
+                    # the remote has it, and git believes that the clone has it too
+                    raise self._lacks(f"commit {oid[:12]}")
         return self.objects.has_commit(oid)
 
     def first_parents(self, tip: str) -> Iterator[Commit]:
