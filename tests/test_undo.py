@@ -400,7 +400,10 @@ def test_a_failed_verification_rolls_back_by_itself(make: Make) -> None:
     assert audited(shared) == []
 
 
-@pytest.mark.parametrize("what", ["away", "late", "hotfix", "frozen", "all frozen", "well again", "not its own"])
+NEVER = ["away", "away since", "late", "hotfix", "frozen", "all frozen", "well again", "not its own", "another since"]
+
+
+@pytest.mark.parametrize("what", NEVER)
 def test_what_is_never_rolled_back_by_itself(make: Make, what: str) -> None:
     """(9) Unreachable, past the deadline, a hotfix on top, a freeze, healthy in between, another revision running."""
     shared = failing(make)
@@ -430,6 +433,14 @@ def test_what_is_never_rolled_back_by_itself(make: Make, what: str) -> None:
             shared.memory.running["shop", "qa"] = (bad, Health.HEALTHY)
             shared.round(sync=False)
             sick(shared, "qa", bad)
+        case "away since":
+            sick(shared, "qa", bad)
+            watch_only(stage.site, ["qa"])
+            shared.memory.away.add(("shop", "qa"))
+        case "another since":
+            sick(shared, "qa", bad)
+            watch_only(stage.site, ["qa"])
+            sick(shared, "qa", stage.tip("prod"))
         case _:
             expected = "promoted qa"
     shared.round(sync=False)

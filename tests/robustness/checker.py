@@ -42,6 +42,13 @@ class Rules:
     paths: tuple[str, ...] = ()
     mirror: bool = False
 
+    def inside(self, path: str) -> bool:
+        return not self.paths or any(_matches(scope.rstrip("/") + "/**", path) for scope in self.paths)
+
+    def own(self, path: str) -> bool:
+        """Whether a path is the application's here, and moves."""
+        return self.inside(path) and not any(_matches(pattern, path) for pattern in self.protect)
+
 
 Applications = Mapping[str, Mapping[str, Rules]]
 """Application -> environment -> rules."""
@@ -63,7 +70,7 @@ def violations(
 ) -> list[str]:
     """All that should not have happened since `watch`, each as `kind: what`. `people` has the tips that people pushed.
 
-    With `again` one source may be promoted into an environment several times: a test that adopts or rolls back does so.
+    With `again` one source may be promoted into an environment several times: a test that adopts does so.
     """
     with Objects(server) as objects:
         return list(_Replay(server, objects, frozenset(people), applications, again).judge(log))
@@ -216,6 +223,12 @@ class Seen:
     """Held commit -> its entries."""
     noes: dict[tuple[str, str], str] = field(default_factory=dict)
     """(plan, person) -> the commit that they rejected."""
+    releases: dict[str, str | None] = field(default_factory=dict)
+    """What was released or seen healthy -> the source that it stands for, where an event says so."""
+    backs: set[str] = field(default_factory=set)
+    """What restored an earlier release."""
+    undone: set[str] = field(default_factory=set)
+    """What was gone back over, and is not there again."""
 
 
 class _Replay:
@@ -319,16 +332,18 @@ class _Replay:
                 self.ids[event["id"]] += 1
                 if kind in ("promoted", "absorbed") and not old:
                     yield from self._entered(app, name, event)
-                if kind == "promoted":
+                if kind == "rolled-back" and not old:
+                    yield from self._went_back(app, name, event)
+                if kind == "promoted" or (kind == "rolled-back" and event["by"] != "git"):
                     told.setdefault(HEADS + self.applications[app][name].branch, []).append(event["commit"])
                 if name is not None:
                     _fold(self.seen[app][name], event)
             except (ValueError, KeyError, TypeError) as exc:
                 yield f"ledger: {_s(oid)} is not readable: {type(exc).__name__} {exc}"
                 continue
-            if kind in ("promoted", "absorbed", "adopted"):
+            if kind in ("promoted", "absorbed", "adopted", "rolled-back"):
                 yield from self._state(app, oid, self.seen[app])
-            if self.ids[event["id"]] > 1 and kind == "promoted":
+            if self.ids[event["id"]] > 1 and kind in ("promoted", "rolled-back"):
                 yield f"twice: the event {event['id'][:8]} was recorded before"
 
     def _entered(self, app: str, name: str, event: dict[str, Any]) -> Iterator[str]:
@@ -344,6 +359,8 @@ class _Replay:
             yield f"unqualified: {_s(source)} was {health} in {rules.source} when it entered {where}"
         if source in origin.holds or source in place.holds:
             yield f"held: {_s(source)} entered {where} although it is held"
+        if source in origin.undone:
+            yield f"undone: {_s(source)} entered {where}, and {rules.source} had gone back over it"
         source_tip = self.tips.get(HEADS + from_.branch, "")
         if source not in self.objects.chain(source_tip):
             yield f"shape: {_s(source)} was not on {from_.branch} when it entered {where}"
@@ -366,18 +383,86 @@ class _Replay:
     def _made(self, app: str, name: str, event: dict[str, Any]) -> Iterator[str]:
         """The commit is what its event says."""
         made = self.objects.commit(event["commit"])
-        who, target, source = _s(made.oid), event["target"], event["source"]
-        if made.parents not in ((target, source), (target,)):
-            yield f"shape: {who} has the parents {[*map(_s, made.parents)]}"
+        target, back = event["target"], event.get("restores")
+        if made.parents not in ([(target,)] if back else [(target, event["source"]), (target,)]):
+            yield f"shape: {_s(made.oid)} has the parents {[*map(_s, made.parents)]}"
         if made.tree != event["tree"]:
-            yield f"shape: {who} has another tree than its event says"
-        says = {"Plan": event["plan_id"], "Application": app, "Environment": name, "Source": source}
-        says["Attempt"] = event["id"]
+            yield f"shape: {_s(made.oid)} has another tree than its event says"
+        says = {"Plan": event["plan_id"], "Application": app, "Environment": name, "Source": event["source"]}
+        yield from self._says(made, event, {**says, "Attempt": event["id"], "Restores": back})
+
+    def _says(self, made: Commit, event: dict[str, Any], says: Mapping[str, str | None]) -> Iterator[str]:
+        """Its trailers are those of its event, and its plan is that of no other commit."""
+        who = _s(made.oid)
         for key, value in says.items():
             if made.trailers.get(f"Promotion-{key}") != value:
                 yield f"shape: {who} says Promotion-{key}: {made.trailers.get(f'Promotion-{key}')}, its event {value}"
         if self.plans.setdefault(event["plan_id"], made.oid) != made.oid:
             yield f"twice: plan {event['plan_id'][:8]} became {_s(self.plans[event['plan_id']])} and {who}"
+
+    def _went_back(self, app: str, name: str, event: dict[str, Any]) -> Iterator[str]:
+        """An earlier release is there again: was it one, is it that, and is refused what was taken back?"""
+        rules, place = self.applications[app][name], self.seen[app][name]
+        where, back, target, by_hand = f"{app}/{name}", event["restores"], event["target"], event["by"] == "git"
+        tip = self.tips.get(HEADS + rules.branch, "")
+        if by_hand and (event["commit"] not in self.objects.chain(tip) or place.releases.get(event["commit"])):
+            yield f"shape: {_s(event['commit'])} is no commit that people made on {rules.branch}"
+        if not by_hand:
+            yield from self._made(app, name, event)
+        steps = self.objects.steps(back, target)
+        if not steps or back not in place.releases:
+            yield f"shape: {_s(back)} was no earlier release of {where}"
+            return
+        source = next((place.releases[oid] for oid in self.objects.chain(back) if place.releases.get(oid)), None)
+        if event["source"] != (source if rules.source else None):
+            yield f"shape: {_s(back)} of {where} stood for {_s(source)}, not for {_s(event['source'])}"
+        taken = [oid for oid in steps[::-1] if not rules.paths or self._change(rules, oid)]
+        if event["undone"] != taken:
+            yield f"shape: {where} went back over {[*map(_s, taken)]}, not {[*map(_s, event['undone'])]}"
+        yield from self._restored(rules, event, by_hand)
+        yield from self._refused(rules, place, event, taken)
+        for oid in taken:
+            self.arrived.discard((app, name, place.releases.get(oid) or ""))
+
+    def _restored(self, rules: Rules, event: dict[str, Any], by_hand: bool) -> Iterator[str]:
+        """Every path is as in what is restored, or as it was on the branch where it is protected or another's."""
+        result, target, back = (self._files(event[side]) for side in ("commit", "target", "restores"))
+        for path in sorted({*result, *target, *back}):
+            if not rules.own(path):
+                if result.get(path) != target.get(path) and not by_hand:
+                    yield f"protected: {path} changed in {_s(event['commit'])}"
+            elif result.get(path) != back.get(path):
+                yield f"unexplained: {path} should be as in {_s(event['restores'])}"
+
+    def _refused(self, rules: Rules, place: Seen, event: dict[str, Any], taken: Sequence[str]) -> Iterator[str]:
+        """Each release that was taken back is held, with all that it had otherwise; what went back itself is not."""
+        bad = [oid for oid in taken if oid in place.releases or (rules.source is None and oid == taken[0])]
+        expected = {
+            oid: self._diff(rules, event["restores"], oid) for oid in bad if oid not in place.backs | place.undone
+        }
+        said = {hold["commit"]: hold["entries"] for hold in event["holds"]}
+        for oid in expected.keys() | said.keys():
+            if said.get(oid, {}) != expected.get(oid, {}):
+                yield f"held: {_s(oid)} was taken back on {rules.branch}, and other than what it changed is refused"
+        result = self._files(event["commit"])
+        for oid in event["lifts"]:
+            if oid in place.holds and not _all(place.holds[oid], result):
+                yield f"held: {_s(oid)} is not refused any more on {rules.branch}, and is not there"
+
+    def _files(self, commit: str) -> dict[str, Entry]:
+        return self.objects.files(self.objects.commit(commit).tree)
+
+    def _diff(self, rules: Rules, old: str, new: str) -> dict[str, list[str] | None]:
+        """What one commit has otherwise than another, where it is the application's, as an event writes it."""
+        before, after = self._files(old), self._files(new)
+        paths = sorted(p for p in {*before, *after} if rules.own(p) and before.get(p) != after.get(p))
+        return {path: list(after[path]) if path in after else None for path in paths}
+
+    def _change(self, rules: Rules, oid: str) -> bool:
+        """Whether a commit changed the application's paths."""
+        parents, after = self.objects.commit(oid).parents, self._files(oid)
+        before = self._files(parents[0]) if parents else {}
+        return any(rules.inside(path) and before.get(path) != after.get(path) for path in {*before, *after})
 
     def _content(self, rules: Rules, place: Seen, event: dict[str, Any], tree: str) -> Iterator[str]:
         """Every path of the result is what a naive three-way merge of base, target and source makes of it."""
@@ -387,9 +472,7 @@ class _Replay:
         decided = self.objects.files(self.objects.commit(person).tree) if person in self.people else None
         for path in sorted(set(result).union(*files)):
             b, d, s, t = (side.get(path) for side in (bases, targets, sources, result))
-            shielded = any(_matches(pattern, path) for pattern in rules.protect)
-            outside = bool(rules.paths) and not any(_matches(scope.rstrip("/") + "/**", path) for scope in rules.paths)
-            if shielded or outside:
+            if not rules.own(path):
                 if t != d:
                     yield f"protected: {path} changed in {_s(event.get('commit'))}"
             elif rules.mirror:
@@ -439,6 +522,9 @@ class _Replay:
                 yield f"state: {_s(record)} says {one.get('release')} of {app}/{name}, its events {seen.release}"
             if {hold["commit"] for hold in one.get("holds", ())} != set(seen.holds):
                 yield f"state: {_s(record)} knows other holds of {app}/{name} than its events"
+            for commit, _, _, undone, *_ in one.get("releases", ()):
+                if undone != (commit in seen.undone):
+                    yield f"state: {_s(record)} is wrong about whether {_s(commit)} is undone in {app}/{name}"
             for commit, fact in one.get("facts", {}).items():
                 if seen.last.get(commit) != fact[0]:
                     yield f"state: {_s(record)} says {_s(commit)} is {fact[0]} in {app}/{name}"
@@ -460,12 +546,19 @@ def _fold(seen: Seen, event: Mapping[str, Any]) -> None:
     if kind == "observed":
         if event["revision"]:
             seen.last[event["revision"]] = event["health"]
-    elif kind in ("promoted", "adopted"):
-        previous = before["commit"] if before else None
-        seen.release = {"commit": event["commit"], "source": event["source"], "previous": previous}
+            if event["health"] == "healthy":
+                seen.releases.setdefault(event["revision"], None)
+    elif kind in ("promoted", "adopted", "rolled-back"):
+        if kind == "rolled-back":
+            _fold_back(seen, event)
+        commit, source, previous = event["commit"], event["source"], before["commit"] if before else None
+        seen.release = {"commit": commit, "source": source, "previous": previous} if source else None
+        seen.releases[commit] = source
+        seen.undone.discard(commit)
     elif kind == "absorbed":
         old = before or {"commit": event["target"], "previous": None}
         seen.release = {**old, "source": event["source"]}
+        seen.releases[event["target"]] = event["source"]
     elif kind == "held":
         seen.holds[event["commit"]] = event["entries"]
     elif kind == "lifted":
@@ -479,6 +572,15 @@ def _fold(seen: Seen, event: Mapping[str, Any]) -> None:
         if kind == "rejected":
             seen.noes[who] = event["source"]
             seen.holds[event["source"]] = event["entries"]
+
+
+def _fold_back(seen: Seen, event: Mapping[str, Any]) -> None:
+    seen.backs.add(event["commit"])
+    seen.undone -= {event["restores"], *event["lifts"]}
+    seen.undone |= {*event["undone"]}
+    for commit in {*event["lifts"]} - {*seen.noes.values()}:
+        seen.holds.pop(commit, None)
+    seen.holds |= {hold["commit"]: hold["entries"] for hold in event["holds"]}
 
 
 def _all(entries: Mapping[str, Any], files: Mapping[str, Entry]) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.conftest import SCALE, Figures, scaled
-from tests.robustness.play import Play
+from tests.robustness.play import LINES, Play
 from tests.robustness.shooting import MODES, Gun, killed, quiet
+from tests.support.git import Commit
 
 pytestmark = pytest.mark.robustness
 
@@ -108,6 +109,51 @@ def adopted(play: Play) -> bool:
     return f"adopted {play.shop.tip('qa')[:7]}" in play.shop.origin.log("promotion/shop")[0].subject
 
 
+def spread(play: Play) -> None:
+    """One change and a hotfix on qa, and a second change that is everywhere and well, and still bad."""
+    play.change("one")
+    play.converge()
+    play.hotfix()
+    play.push("qa", {"overlays/qa/limits": "qa\nmore\n"}, "what is protected")
+    play.converge()
+    play.change("two")
+    play.converge()
+    assert play.shop.origin.show("env/prod", "web") == "two\n"
+
+
+def went_back_once(play: Play) -> bool:
+    """One R with what was there before, which goes on; what was bad is held and stays away, and the next fix lands whole."""
+    bad = play.shop.origin.log("env/qa")[1].commit
+    assert one_is_back(play, bad)
+    play.converge()
+    assert one_is_back(play, bad)
+    assert play.shop.origin.show("env/prod", "web") == "one\n"
+    play.change("three")
+    play.converge()
+    texts = [(play.shop.origin.show(f"env/{name}", "web"), changed_lines(play, name)) for name in ("qa", "prod")]
+    assert texts == [("three\n", ["line 1 mended", "line 29 three"])] * 2
+    return [commit.commit for commit in restoring(play)] == [play.shop.origin.log("env/qa")[1].commit]
+
+
+def one_is_back(play: Play, bad: str) -> bool:
+    origin = play.shop.origin
+    (holds,) = (one["holds"] for one in play.run("--json", "status", "qa").json["applications"][0]["environments"])
+    assert [hold["commit"] for hold in holds] == [bad]
+    assert [(commit.commit, commit.parents) for commit in restoring(play)] == [(play.shop.tip("qa"), (bad,))]
+    assert recorded_once(play, "rolled-back") == 1
+    assert changed_lines(play, "qa") == ["line 1 mended", "line 29 one"]
+    return (origin.show("env/qa", "web"), origin.show("env/qa", "overlays/qa/limits")) == ("one\n", "qa\nmore\n")
+
+
+def restoring(play: Play) -> list[Commit]:
+    return [commit for commit in play.shop.origin.log("env/qa") if "Promotion-Restores" in commit.trailers]
+
+
+def changed_lines(play: Play, name: str) -> list[str]:
+    lines = (play.shop.origin.show(f"env/{name}", "app.conf") or "").splitlines()
+    return [line for line in lines if line not in LINES.splitlines()]
+
+
 def in_force(play: Play) -> bool:
     return play.run("status").status == 0 and play.run("configure", "--reason", "again").status == 0
 
@@ -120,6 +166,7 @@ CASES = {
     "adopt": Case(old_hands, ("adopt", "qa", "--source", "env/dev"), adopted),
     "approve": Case(asked, ("approve", "PLAN", "--yes"), approved),
     "reject": Case(asked, ("reject", "PLAN", "--reason", "no", "--yes"), rejected),
+    "rollback": Case(spread, ("rollback", "qa", "--reason", "it is bad"), went_back_once),
     "backport": Case(old_hands, ("backport", "qa"), proposed_once),
     "resolve": Case(conflicting, ("resolve", "qa"), proposed_once, resolved),
     "configure": Case(edited, ("configure", "--reason", "longer"), in_force),

@@ -220,6 +220,177 @@ def kinds(play: Play) -> set[str]:
     return {line.partition(":")[0] for line in play.violations()}
 
 
+# --- what goes back ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def back(tmp_path: Path) -> Forged:
+    """Two changes, a protected file that people changed since, and the rollback of qa that is about to be written."""
+    play = Play.create(tmp_path / "play")
+    play.change("one")
+    play.converge()
+    play.change("two")
+    play.converge()
+    play.push("qa", {"overlays/qa/limits": "more\n"}, "what is protected")
+    play.keep()
+    assert play.run("rollback", "qa", "--reason", "bad").status == 0
+    origin = play.shop.origin
+    true = json.loads(origin.log(LEDGER)[0].message.partition("[skip ci]\n")[2])
+    made, state = origin.log("env/qa")[0], json.loads(origin.show(LEDGER, "state.json") or "")
+    play.back()
+    event = {key: value for key, value in true.items() if key != "commit"}
+    qa = state["environments"]["qa"]
+    previous, qa["releases"] = qa.pop("release")["previous"], [one for one in qa["releases"] if one[0] != made.commit]
+    forged = Forged(play, event["source"], event, "", list(made.parents), dict(made.trailers), state, previous)
+    forged.tree = origin.git("rev-parse", f"{event['restores']}^{{tree}}").strip()
+    forged.with_file("overlays/qa/limits", "more\n")
+    assert (forged.tree, forged.source) == (true["tree"], made.trailers["Promotion-Source"])
+    return forged
+
+
+def test_a_true_rollback_is_no_violation(back: Forged) -> None:
+    """What is spoilt below is right before."""
+    assert back.play.violations() == []
+    back.write()
+    assert back.play.violations() == []
+
+
+def with_a_second_parent(forged: Forged) -> None:
+    forged.parents.append(forged.event["restores"])
+
+
+def in_a_tree_that_is_not_told(forged: Forged) -> None:
+    forged.tree = forged.play.shop.origin.git("rev-parse", f"{forged.event['restores']}^{{tree}}").strip()
+
+
+def without_a_trailer(forged: Forged) -> None:
+    del forged.trailers["Promotion-Restores"]
+
+
+def to_no_release(forged: Forged) -> None:
+    forged.event["restores"] = forged.trailers["Promotion-Restores"] = forged.play.shop.tip("dev")
+
+
+def for_another_source(forged: Forged) -> None:
+    forged.event["source"] = forged.trailers["Promotion-Source"] = forged.play.shop.tip("dev")
+
+
+def over_less(forged: Forged) -> None:
+    forged.event["undone"] = []
+
+
+def with_the_protected(forged: Forged) -> None:
+    forged.with_file("overlays/qa/limits", "qa\n")
+
+
+def without_a_file(forged: Forged) -> None:
+    forged.with_file("web", "two\n")
+
+
+def with_another_file(forged: Forged) -> None:
+    forged.with_file("surprise", "boo\n")
+
+
+def holding_nothing(forged: Forged) -> None:
+    forged.event["holds"] = forged.state["environments"]["qa"]["holds"] = []
+
+
+def holding_less(forged: Forged) -> None:
+    del forged.event["holds"][0]["entries"]["web"]
+
+
+def with_no_hold_in_the_state(forged: Forged) -> None:
+    forged.state["environments"]["qa"]["holds"] = []
+
+
+def with_nothing_undone_in_the_state(forged: Forged) -> None:
+    for one in forged.state["environments"]["qa"]["releases"]:
+        one[3] = False
+
+
+def as_if_made_by_hand(forged: Forged) -> None:
+    forged.event["by"] = "git"
+
+
+def in_two_pushes(forged: Forged) -> None:
+    forged.torn = True
+
+
+def lifting_what_is_not_there(forged: Forged) -> None:
+    other, (hold,) = forged.play.shop.tip("dev"), forged.event["holds"]
+    data = {"commit": other, "entries": hold["entries"], "reason": "bad"}
+    forged.first.append({**observed(forged, "x"), "event": "held", "environment": "qa", **data})
+    forged.event["lifts"] = [other]
+
+
+SPOILT_BACKS = [
+    *((with_a_second_parent, "shape"), (in_a_tree_that_is_not_told, "shape"), (without_a_trailer, "shape")),
+    *((to_no_release, "shape"), (for_another_source, "shape"), (over_less, "shape"), (as_if_made_by_hand, "shape")),
+    *((with_the_protected, "protected"), (without_a_file, "unexplained"), (with_another_file, "unexplained")),
+    *((holding_nothing, "held"), (holding_less, "held"), (lifting_what_is_not_there, "held"), (in_two_pushes, "torn")),
+    *((with_no_hold_in_the_state, "state"), (with_nothing_undone_in_the_state, "state")),
+]
+
+
+@pytest.mark.parametrize(("spoil", "kind"), SPOILT_BACKS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_spoilt_rollback_is_reported(back: Forged, spoil: Callable[[Forged], None], kind: str) -> None:
+    """Each kind of wrong rollback has its report."""
+    spoil(back)
+    back.write()
+    assert kind in kinds(back.play)
+
+
+def test_what_was_gone_back_over_and_goes_on_is_reported(forged: Forged) -> None:
+    """A source that its environment went back over is promoted no further."""
+    old = forged.play.shop.origin.log("env/dev")[1].commit
+    data = {
+        "commit": forged.play.shop.tip("prod"),
+        "restores": old,
+        "source": None,
+        "target": forged.source,
+        "by": "git",
+    }
+    data |= {"undone": [forged.source], "holds": [], "lifts": [], "plan_id": "x"}
+    forged.first.append({**observed(forged, "x"), "event": "rolled-back", **data})
+    forged.write()
+    assert "undone" in kinds(forged.play)
+
+
+def test_true_rollbacks_of_every_kind_are_no_violation(tmp_path: Path) -> None:
+    """Several releases at once, forward again, by hand with git, on a root, and a change that comes in again."""
+    play = Play.create(tmp_path / "play")
+    for word in ("one", "two", "three"):
+        play.change(word)
+        play.converge()
+    first, _, third = (commit.commit for commit in play.shop.origin.log("env/qa")[2::-1])
+    assert play.run("rollback", "qa", "--to", first, "--reason", "bad").status == 0
+    assert play.run("rollback", "qa", "--to", third, "--reason", "not bad").status == 0
+    play.converge()
+    assert play.has("qa", "three")
+    play.push("qa", {"web": "two\n", "app.conf": play.shop.origin.show(f"{third}~1", "app.conf")}, "Revert")
+    play.converge()
+    assert play.run("lift", "qa", third).status == 0
+    play.converge()
+    assert play.has("qa", "three")
+    assert play.run("rollback", "dev", "--reason", "bad").status == 0
+    play.converge()
+    subjects = " ".join(commit.subject for commit in play.shop.origin.log(LEDGER))
+    assert (subjects.count("qa rolled-back"), subjects.count("dev rolled-back")) == (3, 1)
+    play.judged()
+
+
+def test_a_true_rollback_of_one_application_of_several_is_no_violation(tmp_path: Path) -> None:
+    """What belongs to others stays, although it came later."""
+    play = Play.several(tmp_path / "play", "cart", "shop")
+    for name in ("shop", "cart"):
+        play.push("dev", {f"{name}/web": "two\n"}, f"two of {name}")
+        play.converge()
+    assert play.run("-a", "shop", "rollback", "qa", "--reason", "bad").status == 0
+    assert [play.shop.origin.show("env/qa", f"{name}/web") for name in ("shop", "cart")] == [None, "two\n"]
+    play.converge()
+    play.judged()
+
+
 def stranger(play: Play) -> None:
     play.shop.push("qa", {"web": "by hand\n"})
 
