@@ -159,7 +159,9 @@ def _rolled_back(e: EnvironmentState, event: Event, _: timedelta) -> Environment
 
 
 def _granted(e: EnvironmentState, event: Event) -> Mapping[str, tuple[Answer, ...]]:
-    said = tuple(a for a in e.answers if a.plan_id == event.data["plan_id"] and a.word == "approved")
+    """Only those count on whose approval counted when it landed: not one that had expired, or that an override made up for."""
+    counted = event.data.get("approvers", ())
+    said = tuple(a for a in e.answers if a.plan_id == event.data["plan_id"] and person(a.by) in counted)
     others = {oid: known for oid, known in e.granted.items() if oid != event.data["source"]}
     return dict([*others.items(), *([(event.data["source"], said)] if said else [])][-GRANTED:])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha1
 from typing import Any, cast
 
-from promotion.errors import RefusedError
+from promotion.errors import ConfigError, RefusedError
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.model import Commit, Entry
@@ -57,8 +57,13 @@ def _read(repository: Repository, application: str, tip: str) -> State:
 
 
 def append(repository: Repository, tip: str | None, state: State, events: Sequence[Event]) -> tuple[str | None, State]:
-    """Writes one commit for each event on top of `tip`; returns the new tip and state. Nothing is pushed."""
+    """Writes one commit for each event on top of `tip`; returns the new tip and state. Nothing is pushed.
+
+    Raises ConfigError where this machine's clock is so far off that nobody could read the record.
+    """
     for event in events:
+        if not 2000 <= event.at.year < 8000:
+            raise ConfigError(f"this machine's clock says {event.at:%Y-%m-%d}: nothing is recorded by it")
         state = fold(state, event)
         blob = repository.objects.write_blob(_dump(to_json(state)))
         tree = repository.objects.write_tree(EMPTY_TREE, {STATE: Entry(0o100644, blob)})
@@ -99,5 +104,5 @@ def _dump(data: Any) -> bytes:
 def _load(data: bytes, oid: str) -> Any:
     try:
         return json.loads(data)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise RefusedError(f"ledger record {oid[:12]} is not readable: {exc}") from exc

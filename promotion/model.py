@@ -344,6 +344,6 @@ def iso(at: datetime) -> str:
 def instant(text: str) -> datetime:
     """Reads what `iso` wrote. Raises ValueError, also for a time without a zone."""
     at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError(f"{text} has no time zone")
+    if at.tzinfo is None or not 1970 <= at.year <= 9000:
+        raise ValueError(f"{text} has no time zone, or is none that anything of ours happens at")
     return at

@@ -26,7 +26,7 @@ DECISIONS = ANSWERS | {"held", "lifted", "frozen", "thawed"}
 """What approvers may record: what people decide. What is deployed, and the configuration, is for orchestrators to say."""
 PAGE = 64
 """How many records are verified at once."""
-STRANGE = (RefusedError, KeyError, TypeError, ValueError, AttributeError)
+STRANGE = (RefusedError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What a record that nobody of ours wrote may raise when it is read."""
 
 

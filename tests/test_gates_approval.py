@@ -40,6 +40,8 @@ def brief(
         ([said(), said(BOB)], {"count": 2}, ("pass", "2 of 2 (alice, bob)")),
         ([said(hours=23, minutes=59)], {}, ("pass", "1 of 1 (alice)")),
         ([said(hours=24)], {}, ("wait", "0 of 1")),
+        ([said(minutes=-5)], {}, ("pass", "1 of 1 (alice)")),
+        ([said(days=-300)], {}, ("wait", "0 of 1")),
         ([said(minutes=30)], {"expires": "30m"}, ("wait", "0 of 1")),
         ([said()], {"identity": "code"}, ("wait", "0 of 1")),
         ([said(how="code")], {"identity": "code"}, ("pass", "1 of 1 (alice)")),

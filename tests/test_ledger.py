@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promotion import ledger
-from promotion.errors import RefusedError
+from promotion.errors import ConfigError, RefusedError
 from promotion.events import KINDS, Event
 from promotion.fold import FACTS, fold
-from promotion.model import Entry, Health
+from promotion.model import Entry, Health, instant
 from promotion.state import EnvironmentState, Fact, Given, Hold, Observed, Release, State, Steady, Verification
 from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
 from tests.support.stage import START, Stage
@@ -303,3 +304,19 @@ def test_another_applications_ledger_is_refused(stage: Stage) -> None:
     stage.site = stage.open("billing")
     with pytest.raises(RefusedError, match="belongs to 'shop'"):
         stage.round()
+
+
+@pytest.mark.parametrize("year", [1980, 9999])
+def test_a_clock_that_is_far_off_records_nothing(build: Callable[..., Stage], year: int) -> None:
+    """Nobody could read its record: not even to put it right."""
+    event = Event(
+        "configured", "shop", None, datetime(year, 12, 31, tzinfo=UTC), "alice", {"in_force": {}, "reason": "x"}
+    )
+    with pytest.raises(ConfigError, match=f"this machine's clock says {year}-12-31"):
+        ledger.append(build().site.repository, None, State("shop"), [event])
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00"])
+def test_a_time_that_nobody_can_write_again_is_not_read(at: str) -> None:
+    with pytest.raises(ValueError, match="none that anything of ours happens at"):
+        instant(at)

@@ -579,6 +579,26 @@ def allowing(stage: Stage, by: str = "robot@example.com") -> Stage:
     return stage
 
 
+def test_s8_what_had_expired_grants_nothing(build: Build, tmp_path: Path) -> None:
+    """An override lets the leader's plan land; those who take its decision ask for somebody whose word still counts."""
+    folder = tmp_path / "stage"
+    same = Spec("approval", {"from": [ALICE, BOB, CAROL], "same_as": "lead"})
+    stage = build(
+        environment(folder, "dev"),
+        environment(folder, "lead", "dev", gates=(asks(), Spec("soak", {"for": "9d"}))),
+        environment(folder, "qa", "dev", gates=(same, Spec("soak", {"for": "9d"}))),
+    )
+    stage = allowing(stage)
+    arrived(stage)
+    approve(stage.site, stage.plan("lead"), who=ALICE)
+    stage.wait(hours=30)
+    result = promote(stage.site, stage.env("lead"), override=["approval", "soak"], reason="an outage")
+    assert result.outcome == "promoted"
+    asked = stage.plan("qa").asked
+    assert asked is not None
+    assert asked.approved == ()
+
+
 NEVER: dict[str, tuple[Callable[[Stage, Plan], object], str]] = {
     "held": (lambda stage, plan: hold(stage.site, stage.env("qa"), plan.commit or "", "leaks"), "leaks"),
     "rejected": (lambda stage, plan: reject(stage.site, plan, who=BOB, reason="no"), "rejected by bob@example.com"),

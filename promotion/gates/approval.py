@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from promotion.calendar import told
@@ -19,6 +19,8 @@ PROVES: Mapping[str, tuple[HowWord, ...]] = {
     "signed": ("signed",),
 }
 """What counts for each `identity`."""
+AHEAD = timedelta(minutes=5)
+"""How far ahead of ours the clock may be by which somebody answered: what is dated later does not count, or it would not expire."""
 NAMED = 5
 """How many people are named in one line."""
 
@@ -50,7 +52,7 @@ def standing(
         last[person(answer.by)] = answer
     for who, answer in last.items():
         lasting.pop(who, None)
-        if answer.word == "approved" and now < answer.at + expires:
+        if answer.word == "approved" and -AHEAD <= now - answer.at < expires:
             lasting[who] = Approved(who, answer.at, answer.at + expires, answer.how)
     counted = (a for a in lasting.values() if a.by in asked and a.by not in excluded and a.how in proofs)
     approved = tuple(sorted(counted, key=lambda each: (each.at, each.by)))

@@ -10,7 +10,7 @@ from typing import Any
 from promotion import authors
 from promotion.events import Event
 from promotion.gates import approval
-from promotion.model import Application, Environment, Spec, person, short
+from promotion.model import Application, Environment, Spec, duration, person, short
 from promotion.observe import Site, World
 from promotion.repository import Snapshot
 from promotion.state import Answer, State
@@ -47,7 +47,9 @@ def approved(site: Site, state: State, ledger: str | None, event: Event) -> Iter
     if settings.get("not_author"):
         world = World(Snapshot({}), ledger, state)
         wrote = authors.of(replace(site, application=app), world, environment, event.data["base"], source)
-    stood = approval.standing(settings, said, granted, wrote, event.at - LENIENT)
+    lasts = duration(settings.get("expires", approval.EXPIRES)) + LENIENT
+    lenient = {**settings, "expires": f"{int(lasts.total_seconds())}s"}
+    stood = approval.standing(lenient, said, granted, wrote, event.at)
     if stood.verdict.verdict != "pass":
         yield f"{short(source)} was promoted to {name} with {stood.brief} approvals"
 
