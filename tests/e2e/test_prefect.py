@@ -189,7 +189,7 @@ def test_what_the_server_lost_is_registered_again(server: Server, serve: Serve, 
         place = f"{server.url}/api/deployments/{server.deployment('lost', flow)['id']}"
         until(lambda place=place: httpx.delete(place).status_code in (204, 404))  # it may be busy
     until(lambda: server.deployment("lost").get("id", before) != before)
-    assert serving.said("Prefect has lost promote/lost, propagate/lost: registering again")
+    assert serving.said("Prefect has lost promote/lost, propagate/lost, approve/lost: registering again")
     hops_are_runs_again(server, shop)
 
 
