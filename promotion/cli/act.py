@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +14,12 @@ from promotion import reconcile, report
 from promotion.cli import remote, render, shown
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed, note
-from promotion.cli.progress import Progress
+from promotion.cli.progress import followed
 from promotion.cli.rounds import Loop, worst
 from promotion.cli.stopping import stopping
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError
 from promotion.model import Environment, short, span
 from promotion.observe import Site, World
-from promotion.reconcile import Result
 
 SECOND = timedelta(seconds=1)
 
@@ -73,13 +72,14 @@ def promote(
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
         decided = reconcile.resolution_of(site, resolution) if resolution else None
-        options = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty, "override": past, "reason": reason}
-        options["resolution"] = decided
+        options: dict[str, Any] = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty}
+        options |= {"override": past, "reason": reason, "resolution": decided}
         try:
             if patience is None or dry_run:
-                result = reconcile.promote(site, target, dry_run=dry_run, **options)  # type: ignore[arg-type]
+                result = reconcile.promote(site, target, dry_run=dry_run, **options)
             else:
-                result = _patiently(call, site, target, patience, stop, options)
+                steps = partial(reconcile.patiently, site, target, **options)
+                result = followed(call, steps, patience.total_seconds(), stop)
         except ContendedError as exc:
             result = reconcile.contended(site, target, exc)
         if result.plan is not None:
@@ -88,23 +88,6 @@ def promote(
     lines = [*render.result(data, time.monotonic() - began, dry_run=dry_run), *report.advice(result, dry_run=dry_run)]
     answer(call, data, lines)
     return result.status
-
-
-def _patiently(
-    call: Call, site: Site, target: Environment, patience: timedelta, stop: threading.Event, options: dict[str, Any]
-) -> Result:
-    """Waits for gates and verification until it is over, time is, or somebody wants an end."""
-    until, pause = time.monotonic() + patience.total_seconds(), 1.0
-    steps = reconcile.patiently(site, target, lambda: time.monotonic() >= until or stop.is_set(), **options)
-    with Progress(call) as progress:
-        while True:
-            try:
-                progress.say(next(steps))
-            except StopIteration as ended:
-                result: Result = ended.value
-                return result
-            stop.wait(min(pause, max(0.0, until - time.monotonic())))
-            pause = min(5.0, pause * 1.5)
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------

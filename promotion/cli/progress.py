@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 
 from promotion.cli.context import Call
 from promotion.cli.output import plain
+from promotion.reconcile import Result, Steps
 
 
 class Progress:
@@ -34,3 +38,18 @@ class Progress:
         self._said = text
         sys.stderr.write(f"\r\x1b[K{text[:150]}" if self._terminal else f"{text}\n")
         sys.stderr.flush()
+
+
+def followed(call: Call, begin: Callable[[Callable[[], bool]], Steps], seconds: float, stop: threading.Event) -> Result:
+    """Follows what is waited for, and says so, until it is over, time is, or somebody wants an end."""
+    until, pause = time.monotonic() + seconds, 1.0
+    steps = begin(lambda: time.monotonic() >= until or stop.is_set())
+    with Progress(call) as progress:
+        while True:
+            try:
+                progress.say(next(steps))
+            except StopIteration as ended:
+                result: Result = ended.value
+                return result
+            stop.wait(min(pause, max(0.0, until - time.monotonic())))
+            pause = min(5.0, pause * 1.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +15,12 @@ from promotion.cli import render
 from promotion.cli.context import Call, One, call_of, commit_of, each, sites_of, span_of
 from promotion.cli.look import complained
 from promotion.cli.output import answer
-from promotion.cli.progress import Progress
+from promotion.cli.progress import followed
 from promotion.cli.rounds import worst
 from promotion.cli.stopping import stopping
 from promotion.errors import ContendedError, PromotionError
 from promotion.model import Environment
 from promotion.observe import Site
-from promotion.reconcile import Result
 
 Done = tuple[dict[str, Any], list[str], int]
 """The object of one environment, its lines, and its exit status."""
@@ -78,30 +78,13 @@ def _went_back(
         chosen = commit_of(site, to) if to else None
         result = reconcile.roll_back(site, target, to=chosen, reason=reason, dry_run=dry_run)
         if seconds is not None and result.outcome == "rolled-back":
-            result = _verified(call, site, target, result, seconds, stop)
+            result = followed(call, partial(reconcile.verified, site, target, result), seconds, stop)
     except ContendedError as exc:
         result = reconcile.contended(site, target, exc)
     data = report.result(result)
     took = time.monotonic() - began
     lines = [*render.result(data, took, dry_run=dry_run), *render.rollback(data, _subjects(site, data))]
     return data, [*lines, *report.advice(result, dry_run=dry_run)], result.status
-
-
-def _verified(
-    call: Call, site: Site, target: Environment, result: Result, seconds: float, stop: threading.Event
-) -> Result:
-    """Watches what landed until its verification is over, time is, or somebody wants an end."""
-    until, pause = time.monotonic() + seconds, 1.0
-    steps = reconcile.verified(site, target, result, lambda: time.monotonic() >= until or stop.is_set())
-    with Progress(call) as progress:
-        while True:
-            try:
-                progress.say(next(steps))
-            except StopIteration as ended:
-                last: Result = ended.value
-                return last
-            stop.wait(min(pause, max(0.0, until - time.monotonic())))
-            pause = min(5.0, pause * 1.5)
 
 
 def _subjects(site: Site, data: dict[str, Any]) -> dict[str, str]:

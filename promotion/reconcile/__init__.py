@@ -3,7 +3,7 @@
 from promotion.reconcile.approvals import approve, reject, withdraw
 from promotion.reconcile.backports import backport
 from promotion.reconcile.hop import Result, judged, promote
-from promotion.reconcile.patience import contended, patiently, verified
+from promotion.reconcile.patience import Steps, contended, patiently, verified
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
 from promotion.reconcile.proposals import Proposal
 from promotion.reconcile.resolutions import resolution_of, resolve
@@ -16,6 +16,7 @@ __all__ = [
     "Proposal",
     "Result",
     "Round",
+    "Steps",
     "Task",
     "Ticks",
     "adopt",

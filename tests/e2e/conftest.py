@@ -21,6 +21,32 @@ from tests.conftest import home_variables
 from tests.support.hosted import Hosted
 
 T = TypeVar("T")
+CHROMIUM = "/usr/bin/chromium"
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync"),
+)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("screenshots")
+    sys.stdout.write(f"screenshots: {folder}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Any]:
+    """A window of the size of a small laptop, in Debian's Chromium."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        window = browser.new_page(viewport={"width": 1280, "height": 900})
+        window.set_default_timeout(30_000)
+        yield window
+        browser.close()
 
 
 def until(question: Callable[[], T], seconds: float = 60.0) -> T:

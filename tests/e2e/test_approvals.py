@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from promotion.config import load
 from promotion.events import Event
 from promotion.sites import open_sites
 from tests.e2e.conftest import Server, Serving, kill, promotions, told, until
-from tests.e2e.test_browser import CHROMIUM, QUIET, see
+from tests.e2e.test_browser import see
 from tests.support.hosted import Hosted
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -24,26 +24,6 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ALICE, BOB, DAVE = (f"{name}@example.com" for name in ("alice", "bob", "dave"))
 YES, NO = 1, 2
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("screenshots")
-    sys.stdout.write(f"screenshots: {folder}\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[playwright.Page]:
-    """A window of the size of a small laptop."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        window = browser.new_page(viewport={"width": 1280, "height": 900})
-        window.set_default_timeout(30_000)
-        yield window
-        browser.close()
 
 
 def asking(folder: Path, name: str, **settings: Any) -> Hosted:
