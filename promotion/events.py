@@ -13,6 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from promotion import shapes
 from promotion.errors import RefusedError
 from promotion.model import instant, iso, short
 
@@ -69,10 +70,14 @@ class Event:
             event = Event(**common, at=instant(raw["at"]), data=data)
             keys = _OBSERVED[event.environment is None] if event.event == "observed" else KINDS[event.event]
             missing = [key for key in keys if key not in data]
+            names = [event.event, event.application, event.by, event.id, event.environment or ""]
+            strange = [*shapes.wrong(data), *(["names"] if not all(map(shapes.text, names)) else [])]
         except (KeyError, TypeError, ValueError) as exc:
             raise RefusedError(f"a ledger record is not readable ({type(exc).__name__}: {exc})") from exc
         if missing:
             raise RefusedError(f"a ledger record {event.event} lacks {', '.join(missing)}")
+        if strange:
+            raise RefusedError(f"a ledger record {event.event} has what is none as {', '.join(strange)}")
         return event
 
     @property

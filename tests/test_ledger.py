@@ -16,7 +16,8 @@ from promotion import ledger
 from promotion.errors import ConfigError, RefusedError
 from promotion.events import KINDS, Event
 from promotion.fold import FACTS, fold
-from promotion.model import Entry, Health, instant
+from promotion.model import Entry, Health, instant, iso
+from promotion.shapes import wrong
 from promotion.state import EnvironmentState, Fact, Given, Hold, Observed, Release, State, Steady, Verification
 from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
 from tests.support.stage import START, Stage
@@ -38,10 +39,8 @@ def observed(number: int, health: str, seconds: float, environment: str = "dev")
 
 def promoted(number: int, source: int, seconds: float, environment: str = "qa") -> Event:
     until = (START + timedelta(seconds=seconds + 900)).isoformat()
-    keys = dict.fromkeys(KINDS["promoted"], "x")
-    return event(
-        "promoted", environment, seconds, **{**keys, "commit": oid(number), "source": oid(source), "until": until}
-    )
+    keys = {**dict.fromkeys(KINDS["promoted"], oid(0)), "commit": oid(number), "source": oid(source), "until": until}
+    return event("promoted", environment, seconds, **keys)
 
 
 def folded(*events: Event, state: State | None = None) -> State:
@@ -109,8 +108,12 @@ def test_paths_keep_all_their_bytes(found: dict[bytes, Entry | None]) -> None:
 
 @given(st.sampled_from(sorted(KINDS)), text, text, times)
 def test_an_event_is_read_as_it_was_written(kind: str, name: str, by: str, at: datetime) -> None:
-    """Whatever people are called."""
-    data = dict.fromkeys(KINDS[kind] or ("revision", "health", "reasons"), name)
+    """Whatever people are called, and whatever they say."""
+    fitting = [name, oid(1), iso(at), "healthy", [name], [], {}, True, 7, {"commit": oid(1), "entries": {}}]
+    data = {
+        key: next(value for value in fitting if not wrong({key: value}))
+        for key in KINDS[kind] or ("revision", "health", "reasons")
+    }
     written = Event(kind, "shop", name, at, by, data)
     assert Event.from_json(json.loads(ledger._dump(written.to_json()))) == written
 
@@ -127,6 +130,31 @@ def test_a_record_that_lacks_something_is_refused(change: dict[str, Any]) -> Non
     raw = {**promoted(1, 2, 0).to_json(), **change}
     with pytest.raises(RefusedError, match="ledger record"):
         Event.from_json({k: v for k, v in raw.items() if v is not ...})
+
+
+WRONG: dict[str, tuple[Any, ...]] = {
+    "commit": (None, 5, ["x"], "HEAD", oid(1)[:39], "A" * 40, oid(1) + "\n"),
+    "source": (7, "main"),
+    "until": (5, "soon", "2026-11-24T18:00", "9999-12-31T23:59:59-12:00"),
+    "approvers": ("alice", [1], {}),
+    "plan_id": (None, 5),
+    "resolution": ({}, {"commit": oid(1)}, {"commit": oid(1), "entries": {"web": ["100644", 7]}}),
+    "step": (True, 1.5, float("inf"), "1"),
+    "holds": ({}, [{"commit": oid(1)}], [{"commit": oid(1), "entries": {"web": ["rw", oid(1)]}}]),
+    "health": ("fine", None),
+    "strict": ("yes", None),
+    "by": (None, {"name": "x"}),
+    "id": (5,),
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
+def test_a_record_of_another_shape_is_refused(key: str, value: Any) -> None:
+    """It would be told only when it is used, by a round that a bug ends."""
+    with pytest.raises(
+        RefusedError, match=f"a ledger record promoted has what is none as {'names' if key in ('by', 'id') else key}"
+    ):
+        Event.from_json({**promoted(1, 2, 0).to_json(), key: value})
 
 
 @pytest.mark.parametrize("missing", ["revision", "health", "reasons"])

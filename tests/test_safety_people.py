@@ -245,6 +245,37 @@ def test_s13_a_no_where_the_decision_is_taken_from_wins(build: Build, tmp_path: 
 
 @ways
 @steps
+def test_s8_a_decision_that_dies_elsewhere_before_the_push_counts_no_more(
+    build: Build, tmp_path: Path, act: Act, step: str
+) -> None:
+    """qa takes lead's decision: a commit of people on lead's branch makes another plan of it, as a lost push finds out."""
+    from promotion.events import Event
+
+    folder = tmp_path / "stage"
+    same = Spec("approval", {"from": [ALICE, BOB, CAROL], "same_as": "lead"})
+    stage = build(
+        environment(folder, "dev"),
+        environment(folder, "lead", "dev", gates=(asks(), Spec("soak", {"for": "9d"}))),
+        environment(folder, "qa", "dev", gates=(same,)),
+    )
+    arrived(stage)
+    approve(stage.site, stage.plan("lead"), who=ALICE)
+    assert stage.plan("qa").verdict == "pass"
+    tip = stage.tip("qa")
+
+    def moved() -> None:
+        stage.commit("lead", {"own": "hotfix\n"})
+        other = stage.open("other", "other")
+        appended(other, Event("observed", "shop", None, stage.now, "other", {"environments": ["dev"]}))
+
+    inject(stage, step, moved)
+    act(stage)
+    assert stage.tip("qa") == tip
+    consistent(stage)
+
+
+@ways
+@steps
 def test_s13_a_heartbeat_before_the_push_changes_nothing(build: Build, tmp_path: Path, act: Act, step: str) -> None:
     """It lands, and nobody is asked again."""
     from promotion.events import Event

@@ -82,6 +82,14 @@ S16 = (
     ),
     cut(
         "S16",
+        "a record of another shape is told when it is read",
+        "events:Event.from_json",
+        "shapes.wrong(data)",
+        "()",
+        "test_ledger::test_a_record_of_another_shape_is_refused",
+    ),
+    cut(
+        "S16",
         "a record that lacks something is refused",
         "events:Event.from_json",
         "if missing:",
