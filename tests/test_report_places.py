@@ -133,6 +133,34 @@ def test_where_needs_no_process_for_a_commit(stage: Stage, monkeypatch: pytest.M
     assert counts[1][1] < 220
 
 
+def test_where_looks_at_a_commit_once_for_all_promotions(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root's history is long: what one promotion found out of it is known to the next."""
+    from promotion.report.places import Search
+
+    class Counted(dict[str, "str | None"]):
+        asked = 0
+
+        def __getitem__(self, key: str) -> str | None:
+            Counted.asked += 1
+            return super().__getitem__(key)
+
+    first = stage.commit("dev", {"web": "first\n"})
+    for number in range(12):
+        for step in range(10):
+            stage.commit("dev", {"web": f"{number} {step}\n"})
+        stage.walked()
+    real = Search.of
+
+    def counted(site: Any, world: Any, commit: str) -> Search:
+        search = real(site, world, commit)
+        search.after = Counted(search.after)
+        return search
+
+    monkeypatch.setattr(Search, "of", staticmethod(counted))
+    report.where(stage.site, stage.world(), first)
+    assert 0 < Counted.asked < 3 * len(stage.origin.log("env/dev"))
+
+
 def test_where_of_a_side_branch_is_since_the_merge(stage: Stage) -> None:
     """A commit that is not on the first-parent line, deep in the history, and promoted since."""
     stage.round()

@@ -57,6 +57,8 @@ class Search:
     commits: dict[str, Commit] = field(default_factory=dict)
     """What has been read."""
     known: dict[tuple[str, str], bool] = field(default_factory=dict)
+    oldest: dict[str, dict[str, str | None]] = field(default_factory=lambda: defaultdict(dict))
+    """Environment -> what `_oldest` says of a commit: histories are long, and many promotions ask for the same part."""
     rollbacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Environment -> its rollbacks, each with the commit whose content it has: what lies between is not there any more."""
     recorded: Mapping[str, list[tuple[datetime, str, str]]] | None = None
@@ -154,11 +156,15 @@ def _oldest(search: Search, environment: Environment, oid: str) -> str | None:
 
     What was rolled back is left out: before a rollback is what it restored.
     """
-    found, at, rollbacks = None, oid if oid in search.after else None, search.rollbacks.get(environment.name, {})
-    while at is not None:
+    known, rollbacks = search.oldest[environment.name], search.rollbacks.get(environment.name, {})
+    found, at, way = None, oid if oid in search.after else None, list[str]()
+    while at is not None and at not in known:
+        way.append(at)
         back = rollbacks.get(at) if at != search.change else None
         found, at = (None, back) if back else (at, search.after[at])
         at = at if at in search.after else None
+    found = found if at is None else known[at]
+    known |= dict.fromkeys(way, found)
     return found
 
 
