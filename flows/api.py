@@ -29,7 +29,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from promotion.errors import TemporaryError
-from promotion.model import instant
+from promotion.texts import instant
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from flows import pages
 from flows.pages import Data, code, escape
 from promotion.gates.approval import called
-from promotion.model import short
+from promotion.texts import short
 from promotion.view import Standing
 
 COMMITS = 5

@@ -31,10 +31,11 @@ from flows.requests import Facts
 from promotion import answers, observe, reconcile, report
 from promotion.config import load
 from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.model import Environment, HowWord, person
+from promotion.model import Environment, HowWord
 from promotion.observe import Site, World
 from promotion.plan import inputs
 from promotion.sites import open_sites
+from promotion.texts import person
 from promotion.view import Approval, Plan
 
 log = logging.getLogger(__name__)

@@ -19,9 +19,10 @@ from prefect.exceptions import ObjectNotFound
 from flows.api import Api
 from promotion import errors, report
 from promotion.errors import ConfigError, PromotionError, TemporaryError
-from promotion.model import Application, duration
+from promotion.model import Application
 from promotion.reconcile import Result
 from promotion.spelling import nearest
+from promotion.texts import duration
 
 log = logging.getLogger(__name__)
 

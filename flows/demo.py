@@ -25,10 +25,11 @@ from flows.serve import free_port
 from promotion import answers, config, ledger, observe, reconcile
 from promotion.errors import TemporaryError
 from promotion.events import Event
-from promotion.model import Entry, Environment, Pipeline, short
+from promotion.model import Entry, Environment, Pipeline
 from promotion.repository import Git, Repository, Update
 from promotion.repository.objects import EMPTY_TREE
 from promotion.sites import open_site
+from promotion.texts import short
 
 Say = Callable[[str], None]
 

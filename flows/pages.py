@@ -12,7 +12,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
-from promotion.model import instant, short
+from promotion.texts import instant, short
 
 Data = Mapping[str, Any]
 MARKUP = re.compile(r"([\\`*_\[\]|~#!])")

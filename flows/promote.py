@@ -31,11 +31,12 @@ from flows.page import Page
 from promotion import observe, reconcile, report
 from promotion.config import load
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError, as_bug
-from promotion.model import Environment, VerificationWord, short
+from promotion.model import Environment, VerificationWord
 from promotion.observe import Site, World
 from promotion.reconcile import Result
 from promotion.sites import by_repository, open_sites
 from promotion.spelling import nearest
+from promotion.texts import short
 
 log = logging.getLogger(__name__)
 SIGNS = 10.0

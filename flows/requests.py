@@ -13,10 +13,10 @@ from prefect.states import Cancelled, Completed, Failed
 
 from flows import runs
 from promotion import void
-from promotion.model import short, span
 from promotion.plan import inputs
 from promotion.state import Hold
 from promotion.state import State as Ledger
+from promotion.texts import short, span
 from promotion.view import Plan, Standing
 
 

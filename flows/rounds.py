@@ -27,9 +27,10 @@ from flows.runs import Seen
 from promotion import reconcile
 from promotion.config import load
 from promotion.errors import PromotionError, TemporaryError
-from promotion.model import Environment, short
+from promotion.model import Environment
 from promotion.observe import Site
 from promotion.sites import by_repository, open_sites, utc_now
+from promotion.texts import short
 from promotion.view import Plan
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from flows import states
 from flows.pages import clock
-from promotion.model import Environment, short
+from promotion.model import Environment
 from promotion.observe import Site, World
+from promotion.texts import short
 from promotion.view import Plan
 
 PICKED_UP = timedelta(seconds=30)

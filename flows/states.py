@@ -11,8 +11,9 @@ from prefect.states import Completed, Crashed, Failed
 
 from flows.pages import clock
 from promotion.errors import ConfigError, ConflictError, PromotionError, RefusedError
-from promotion.model import Verdict, VerificationWord, short
+from promotion.model import Verdict, VerificationWord
 from promotion.reconcile import Result
+from promotion.texts import short
 from promotion.view import Standing
 
 

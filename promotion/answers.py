@@ -16,9 +16,10 @@ from promotion.errors import ConfigError, PromotionError, RefusedError, Temporar
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
 from promotion.gates.requires import requirement
-from promotion.model import Environment, Verdict, short
+from promotion.model import Environment, Verdict
 from promotion.observe import Site, World
 from promotion.plan import decide
+from promotion.texts import short
 from promotion.view import DEPTH, Approval, Gates, Merge, Overriding, Plan, Question, Required, Standing, View
 
 PROBING = 30.0
@@ -201,7 +202,7 @@ def _gates(site: Site, view: View, question: Gates, deadline: float) -> tuple[Ve
     current = steady is not None and view.now - steady.at <= 2 * view.application.heartbeat
     deployed = observed is not None and observed.revision == question.commit
     asked = GateQuestion(
-        subject=observe.subject(view.application, environment, question.commit),
+        subject=observe.subject(site, environment, question.commit),
         source=environment.source or "",
         now=view.now,
         heartbeat=view.application.heartbeat,

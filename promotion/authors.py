@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator
 from promotion import ledger, lineage, scope
 from promotion.errors import RefusedError
 from promotion.lineage import is_ours
-from promotion.model import Commit, Environment, person
+from promotion.model import Commit, Environment
 from promotion.observe import Site, World
+from promotion.texts import person
 
 _TOGETHER = re.compile(r"^\s*co-authored-by:.*<([^<>\n]*)>", re.IGNORECASE | re.MULTILINE)
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from promotion import ledger, trust
 from promotion.errors import RefusedError, TemporaryError
 from promotion.lineage import is_ours
-from promotion.model import Application, Commit, Environment, short
+from promotion.model import Application, Commit, Environment
 from promotion.repository import Repository, Snapshot, cache
 from promotion.repository.store import OID
+from promotion.texts import short
 
 NEAR = 200
 """How many records are looked at one by one before git is asked where one lies."""

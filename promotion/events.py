@@ -15,7 +15,7 @@ from typing import Any
 
 from promotion import shapes
 from promotion.errors import RefusedError
-from promotion.model import instant, iso, short
+from promotion.texts import instant, iso, short
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "configured": ("in_force", "reason"),

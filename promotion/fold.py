@@ -10,7 +10,7 @@ from typing import cast
 from promotion import releases
 from promotion.errors import RefusedError
 from promotion.events import Event
-from promotion.model import AnswerWord, Health, HowWord, VerificationWord, duration, instant, person
+from promotion.model import AnswerWord, Health, HowWord, VerificationWord
 from promotion.state import (
     Answer,
     EnvironmentState,
@@ -25,6 +25,7 @@ from promotion.state import (
     Verification,
 )
 from promotion.stored import entries_from_json
+from promotion.texts import duration, instant, person
 
 FACTS = 200
 """How many commits of one environment the state remembers at most."""

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from promotion import lineage, merge, scope
-from promotion.model import Entry, Environment, Verdict, short
+from promotion.model import Entry, Environment, Verdict
 from promotion.observe import Site
 from promotion.repository.objects import EMPTY_TREE
 from promotion.state import Hold, State
+from promotion.texts import short
 from promotion.view import Change, Merged, View
 
 

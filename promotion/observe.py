@@ -13,10 +13,11 @@ from promotion import continuity, lineage, scope, trust
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
-from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict, short, span
+from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
 from promotion.state import Observed, State
+from promotion.texts import short, span
 from promotion.trust import Standing
 
 # The worst answer wins; what is plainly bad is said before what is not known.
@@ -275,7 +276,7 @@ def observe(site: Site, environment: Environment, head: str) -> Observation:
     Raises TemporaryError when the engine cannot be reached, and when what it answers is gone before the answers are in.
     """
     engine, settings = ENGINES[environment.engine.type], environment.engine.settings
-    expected = subject(site.application, environment, head)
+    expected = subject(site, environment, head)
     deployed = engine.observe(settings, expected)
     readings = [deployed.reading] if deployed.reading else []
     if deployed.revision is None:  # whatever is said of it, it is not healthy
@@ -297,9 +298,10 @@ def observe(site: Site, environment: Environment, head: str) -> Observation:
     return Observation(deployed.revision, health, reasons, site.clock(), deployed.records)
 
 
-def subject(application: Application, environment: Environment, revision: str | None) -> Subject:
+def subject(site: Site, environment: Environment, revision: str | None) -> Subject:
     """What engines, checks and gates are asked about."""
-    return Subject(application.name, environment.name, revision, application.repository, environment.branch)
+    app = site.application
+    return Subject(app.name, environment.name, revision, app.repository, environment.branch, site.environ)
 
 
 def settle(seen: Observation, last: Observed | None, dwell: timedelta) -> tuple[Observation, datetime | None]:

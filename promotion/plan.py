@@ -13,8 +13,9 @@ from hashlib import sha256
 from typing import Any
 
 from promotion.calendar import told
-from promotion.model import Health, Verdict, short, shown, span
+from promotion.model import Health, Verdict
 from promotion.state import EnvironmentState, Fact, Freeze, Hold
+from promotion.texts import short, shown, span
 from promotion.view import (
     Answers,
     Approval,

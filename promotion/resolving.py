@@ -11,9 +11,10 @@ from hashlib import sha256
 from promotion import merge, merging
 from promotion.config.names import RESOLVE
 from promotion.errors import RefusedError
-from promotion.model import Commit, Entry, short, shown
+from promotion.model import Commit, Entry
 from promotion.observe import Site
 from promotion.repository.formats import TREE
+from promotion.texts import short, shown
 from promotion.view import DEPTH, Resolution, View
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from promotion import lineage, merge, rollback, scope
 from promotion.errors import RefusedError
 from promotion.merge import Entries
-from promotion.model import Application, Commit, Entry, Environment, short, shown
+from promotion.model import Application, Commit, Entry, Environment
 from promotion.observe import Site
 from promotion.rollback import Back, Rollback, Step
 from promotion.state import EnvironmentState, Given
+from promotion.texts import short, shown
 
 FAR = 1000
 """How many commits of a branch are looked at for the release that is gone back to."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from promotion.merge import Entries
-from promotion.model import Application, Environment, short
+from promotion.model import Application, Environment
 from promotion.state import Given, Hold
+from promotion.texts import short
 
 NAMED = 8
 """How many releases are named that could be gone back to."""

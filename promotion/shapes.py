@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from promotion.model import Health, instant
+from promotion.model import Health
+from promotion.texts import instant
 
 Shape = Callable[[Any], bool]
 

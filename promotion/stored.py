@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from promotion.errors import RefusedError
-from promotion.model import AnswerWord, Entry, Health, HowWord, instant, iso
+from promotion.model import AnswerWord, Entry, Health, HowWord
 from promotion.state import (
     Answer,
     EnvironmentState,
@@ -22,6 +22,7 @@ from promotion.state import (
     Steady,
     Verification,
 )
+from promotion.texts import instant, iso
 
 FORMAT = 3
 """Of state.json and of the events. A newer one is refused; the first knew no freezes, the second no answers of people and no rollbacks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from promotion.model import short
+from promotion.texts import short
 
 Inputs = Mapping[str, Any]
 """As `plan.inputs` gives them."""

@@ -11,8 +11,9 @@ import pytest
 
 from promotion import answers, merge, merging, observe, scope
 from promotion.errors import ConfigError, RefusedError
-from promotion.model import Spec, shown
+from promotion.model import Spec
 from promotion.reconcile import adopt, configure, hold, lift, promote
+from promotion.texts import shown
 from promotion.view import DEPTH, Merged
 from tests.support.stage import Stage, environment
 

@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 
 from promotion import config
 from promotion.errors import ConfigError
-from promotion.model import Pipeline, Schedule, Spec, Verify, duration
+from promotion.model import Pipeline, Schedule, Spec, Verify
+from promotion.texts import duration
 from tests.support.written import FILE, damaged, dump, env, file, parse, wrong
 
 ROOT = Path(__file__).resolve().parent.parent

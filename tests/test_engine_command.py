@@ -25,7 +25,8 @@ from promotion.engines import command, workplace
 from promotion.engines.contract import Deployed
 from promotion.engines.manifest import oid_of
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Entry, Health, Reading, Spec, Subject, short
+from promotion.model import Entry, Health, Reading, Spec, Subject
+from promotion.texts import short
 from tests.support.processes import gone
 from tests.support.shop import Said, Shop
 from tests.support.stage import Stage, environment

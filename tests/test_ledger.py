@@ -16,10 +16,11 @@ from promotion import ledger
 from promotion.errors import ConfigError, RefusedError
 from promotion.events import KINDS, Event
 from promotion.fold import FACTS, fold
-from promotion.model import Entry, Health, instant, iso
+from promotion.model import Entry, Health
 from promotion.shapes import wrong
 from promotion.state import EnvironmentState, Fact, Given, Hold, Observed, Release, State, Steady, Verification
 from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
+from promotion.texts import instant, iso
 from tests.support.stage import START, Stage
 
 BEAT = timedelta(minutes=10)

@@ -13,9 +13,10 @@ import pytest
 
 from promotion import ledger, report
 from promotion.events import Event
-from promotion.model import Spec, instant
+from promotion.model import Spec
 from promotion.reconcile import hold, promote
 from promotion.repository import Update
+from promotion.texts import instant
 from tests.support.git import File
 from tests.support.stage import SICK, Stage, environment
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from promotion import observe, report
-from promotion.model import iso
 from promotion.reconcile import adopt, hold, watch_only
 from promotion.repository import process
 from promotion.repository.objects import Objects
+from promotion.texts import iso
 from tests.support.git import EPOCH
 from tests.support.stage import SICK, Stage, environment
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from promotion.checks.said import first_line
-from promotion.model import Health, Reading, Subject, duration, span
+from promotion.model import Health, Reading, Subject
+from promotion.texts import duration, span
 
 CAP = 64 << 10
 """Bytes of each of a program's two outputs that count; one more is kept, to tell that there were more."""

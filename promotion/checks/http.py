@@ -19,7 +19,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from promotion.checks.said import one_line
-from promotion.model import Health, Reading, Subject, duration, short, span
+from promotion.model import Health, Reading, Subject
+from promotion.texts import duration, short, span
 
 if TYPE_CHECKING:
     import httpx

@@ -18,8 +18,9 @@ from promotion.cli.progress import followed
 from promotion.cli.rounds import Loop, worst
 from promotion.cli.stopping import stopping
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError
-from promotion.model import Environment, short, span
+from promotion.model import Environment
 from promotion.observe import Site, World
+from promotion.texts import short, span
 
 SECOND = timedelta(seconds=1)
 

@@ -17,10 +17,11 @@ from promotion.cli.output import shown as rendered
 from promotion.cli.people import Reason, Sign
 from promotion.errors import AnsweredError, ConfigError, PromotionError
 from promotion.events import Event
-from promotion.model import HowWord, person
+from promotion.model import HowWord
 from promotion.observe import Site
 from promotion.report.requests import Place
 from promotion.report.said import as_data
+from promotion.texts import person
 from promotion.view import Plan
 from promotion.wording import line
 from promotion.wording import reason as a_reason

@@ -8,8 +8,9 @@ from typing import Any
 from promotion import observe, trust
 from promotion.cli.access import access
 from promotion.errors import PromotionError
-from promotion.model import Health, short
+from promotion.model import Health
 from promotion.observe import Site, World
+from promotion.texts import short
 
 Row = dict[str, Any]
 

@@ -14,11 +14,12 @@ import typer
 
 from promotion import config, observe
 from promotion.errors import ConfigError, PromotionError
-from promotion.model import Application, Environment, Pipeline, duration
+from promotion.model import Application, Environment, Pipeline
 from promotion.observe import Site
 from promotion.repository.signing import TO_SIGN
 from promotion.sites import open_sites
 from promotion.spelling import nearest
+from promotion.texts import duration
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import answers, config, model, observe, report
+from promotion import answers, config, observe, report, texts
 from promotion.cli import render
 from promotion.cli import shown as remembered
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
@@ -175,7 +175,7 @@ def differing(site: Site, changed: Difference, sides: tuple[str, str] = ("a", "b
     lines: list[str] = []
     for path in sorted(changed):
         old, new = (_content(site, entry) for entry in changed[path])
-        lines += render.difference(model.shown(path), old, new, sides)
+        lines += render.difference(texts.shown(path), old, new, sides)
         if len(lines) > DIFF_LINES:
             return [*lines[:DIFF_LINES], f"... {len(changed)} files in all; the rest is not shown"]
     return lines
@@ -187,7 +187,7 @@ def _both_sides(site: Site, made: Plan) -> list[str]:
     for path in made.merged.conflicts if made.merged else ():
         base, *both = (_content(site, entry) for entry in entries(site, made, path))
         for name, content in zip((made.view.environment.name, made.view.environment.source or ""), both, strict=True):
-            lines += render.difference(model.shown(path), base, content, ("base", name))
+            lines += render.difference(texts.shown(path), base, content, ("base", name))
     return lines[:DIFF_LINES]
 
 

@@ -19,11 +19,12 @@ from promotion.cli.output import answer, plain, printed
 from promotion.cli.times import TIMES, moment
 from promotion.errors import ConfigError, PromotionError, RefusedError
 from promotion.events import KINDS
-from promotion.model import Environment, instant
+from promotion.model import Environment
 from promotion.observe import Site
 from promotion.report.past import COLUMNS, Asked, row
 from promotion.sites import utc_now
 from promotion.spelling import nearest
+from promotion.texts import instant
 
 # --- history ---------------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from promotion.cli.output import answer
 from promotion.cli.times import end
 from promotion.errors import ConfigError, PromotionError
 from promotion.events import Event
-from promotion.model import iso, short
 from promotion.sites import utc_now
+from promotion.texts import iso, short
 from promotion.wording import reason as a_reason
 
 Reason = Annotated[str, typer.Option("--reason", metavar="R", help="Why; it is recorded.", show_default=False)]

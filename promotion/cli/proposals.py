@@ -14,10 +14,11 @@ from promotion.cli.context import One, Some, call_of, commit_of, each, place_of,
 from promotion.cli.look import complained, differing
 from promotion.cli.output import addressed, answer
 from promotion.errors import ConfigError, PromotionError
-from promotion.model import Environment, short, shown
+from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile import Proposal
 from promotion.sites import utc_now
+from promotion.texts import short, shown
 
 NAMED = 20
 """How many files and commits of one environment people are shown."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from promotion.cli.output import plain
-from promotion.model import instant, short, span
+from promotion.texts import instant, short, span
 
 Data = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from promotion.cli.context import span_of
 from promotion.errors import ConfigError
-from promotion.model import duration
+from promotion.texts import duration
 
 TIMES = "2026-11-24T12:00Z, 2026-11-24 (the whole day, in your time zone) or an age: 2h, 3d"
 

@@ -13,9 +13,10 @@ from promotion.cli.context import One, call_of, place_of, span_of
 from promotion.cli.output import answer
 from promotion.cli.progress import Progress
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Environment, short
+from promotion.model import Environment
 from promotion.observe import Site
 from promotion.report import Awaited
+from promotion.texts import short
 
 STATUS = {"arrived": 0, "waiting": 3, "refused": 4, "conflict": 5, "failed": 6}
 PAUSES = (1.0, 10.0)

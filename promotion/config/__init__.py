@@ -17,7 +17,8 @@ from promotion.config.places import directory
 from promotion.config.schema import problems, schema
 from promotion.config.written import Merged, Named, applications
 from promotion.errors import ConfigError
-from promotion.model import Application, Environment, Pipeline, Schedule, Spec, Verify, duration
+from promotion.model import Application, Environment, Pipeline, Schedule, Spec, Verify
+from promotion.texts import duration
 
 __all__ = ["load", "parse", "schema"]
 

@@ -18,8 +18,9 @@ from promotion.config.people import of_approvals, of_people
 from promotion.config.places import of_environments, of_repositories, of_scope, places_of
 from promotion.config.schema import schema
 from promotion.config.written import FILLED, PLACEHOLDER, PLACEHOLDERS, Finding, Merged, Named, nobody
-from promotion.model import Verify, duration, span
+from promotion.model import Verify
 from promotion.spelling import nearest
+from promotion.texts import duration, span
 
 NOT_ON_A_ROOT = ("requires", "auto", "gates", "verify", "schedule")
 

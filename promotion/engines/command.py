@@ -17,8 +17,9 @@ from promotion.checks.said import first_line, one_line
 from promotion.engines.contract import Content, Deployed
 from promotion.engines.workplace import claimed, filled
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Health, Reading, Subject, duration, short
+from promotion.model import Health, Reading, Subject
 from promotion.spelling import nearest
+from promotion.texts import duration, short
 
 REVISION = re.compile(r"[0-9a-f]{40}")
 KEYS = ("revision", "health", "reason")

@@ -30,7 +30,8 @@ from promotion.engines.contract import Content, Deployed
 from promotion.engines.export import export, row_of
 from promotion.engines.manifest import Row, compare, dumps, loads
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Health, Reading, Reverted, Subject, instant, iso, shown
+from promotion.model import Health, Reading, Reverted, Subject
+from promotion.texts import instant, iso, shown
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from promotion.checks.said import one_line
 from promotion.engines.contract import Content
 from promotion.engines.manifest import Row, oid_of, parents, with_times
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Entry, shown
+from promotion.model import Entry
+from promotion.texts import shown
 
 DEEPEST = 200
 LONGEST_NAME = 255

@@ -25,7 +25,8 @@ from pathlib import Path
 from promotion.engines.contract import Content
 from promotion.engines.export import export
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Subject, span
+from promotion.model import Subject
+from promotion.texts import span
 
 MARGIN = timedelta(minutes=5)
 """How much longer than its program a deployment may hold the lock: to fetch, to write files, to ask."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from promotion.calendar import told
 from promotion.gates.contract import Question
-from promotion.model import HowWord, Verdict, duration, person
+from promotion.model import HowWord, Verdict
 from promotion.state import Answer
+from promotion.texts import duration, person
 from promotion.view import Approved, Barred, Standing
 
 EXPIRES = "24h"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from promotion.model import Health, Verdict, short
+from promotion.model import Health, Verdict
 from promotion.state import EnvironmentState
+from promotion.texts import short
 
 
 def requirement(name: str, state: EnvironmentState, commit: str, *, has: bool, runs: bool, held: bool) -> Verdict:

@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from promotion.calendar import DAY, Rule, dates, hours, told, zone
 from promotion.gates.contract import Question
-from promotion.model import Verdict, duration, span
+from promotion.model import Verdict
+from promotion.texts import duration, span
 
 FAR = 400
 """How many days ahead an opening is looked for: more than a year, so that every weekday and every season comes."""

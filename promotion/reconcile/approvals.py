@@ -9,13 +9,14 @@ from promotion import answers, codes, merging, void
 from promotion.errors import AnsweredError, ConfigError, RefusedError
 from promotion.events import Event
 from promotion.gates.approval import PROVES, called
-from promotion.model import Environment, HowWord, person, short
+from promotion.model import Environment, HowWord
 from promotion.observe import Site, World
 from promotion.plan import inputs, plan_id
 from promotion.reconcile.draft import event_for
 from promotion.reconcile.people import record
 from promotion.state import Answer, Hold
 from promotion.stored import entries_to_json
+from promotion.texts import person, short
 from promotion.view import Approval, Merged, Plan, View
 from promotion.wording import line
 from promotion.wording import reason as a_reason

@@ -13,12 +13,13 @@ from promotion.config.names import BACKPORT
 from promotion.drifting import Hotfix, drifted, hotfixes
 from promotion.errors import ConfigError, TemporaryError
 from promotion.merge import Difference
-from promotion.model import Entry, Environment, Person, short
+from promotion.model import Entry, Environment, Person
 from promotion.observe import Site, World
 from promotion.reconcile.proposals import Proposal, Sketch, create, in_one_line, left_for_people, sketch, some, there
 from promotion.reconcile.write import TRIES
 from promotion.report import assumed, origin
 from promotion.report.drift import root_of
+from promotion.texts import short
 from promotion.view import DEPTH
 
 

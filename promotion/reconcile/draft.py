@@ -11,11 +11,12 @@ from promotion import answers, lineage, merging, observe, restoring, scope
 from promotion.errors import PromotionError
 from promotion.events import Event, first_epoch
 from promotion.fold import fold
-from promotion.model import Environment, Health, iso, short
+from promotion.model import Environment, Health
 from promotion.observe import Site, World
 from promotion.rollback import Rollback
 from promotion.state import EnvironmentState, State
 from promotion.stored import entries_to_json
+from promotion.texts import iso, short
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from typing import Any
 from promotion import answers, observe
 from promotion.errors import ConfigError, ContendedError
 from promotion.events import Event
-from promotion.model import Environment, OutcomeWord, VerificationWord, iso, short
+from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.overriding import overridden, overriding
 from promotion.reconcile.write import TRIES, Part, write, write_all
 from promotion.rollback import Rollback
 from promotion.stored import entries_to_json
+from promotion.texts import iso, short
 from promotion.view import Plan
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from promotion.config.schema import schema
 from promotion.errors import ConfigError, RefusedError
 from promotion.events import Event
 from promotion.gates.approval import called
-from promotion.model import person
 from promotion.observe import Site
 from promotion.reconcile.draft import event_for
 from promotion.spelling import nearest
+from promotion.texts import person
 from promotion.view import Overriding, Plan
 from promotion.wording import line
 from promotion.wording import reason as a_reason

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from promotion.errors import ContendedError, TemporaryError
-from promotion.model import Environment, short
+from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.reconcile.hop import Result, promote
 from promotion.reconcile.rounds import watch_only
 from promotion.state import Verification
+from promotion.texts import short
 
 PENDING = 3
 """The exit status of what still waits: for a gate, or for its verification."""

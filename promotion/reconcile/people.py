@@ -9,11 +9,12 @@ from typing import Any
 from promotion import answers, continuity, observe
 from promotion.errors import ConfigError, TemporaryError
 from promotion.events import Event
-from promotion.model import Environment, iso, short
+from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.reconcile.draft import Draft, event_for, hold_of
 from promotion.reconcile.write import TRIES, write
 from promotion.state import Hold
+from promotion.texts import iso, short
 
 
 def configure(site: Site, reason: str, *, accept_loss: bool = False) -> list[str]:

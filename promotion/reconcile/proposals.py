@@ -11,10 +11,11 @@ from promotion import merge
 from promotion.drifting import Hotfix
 from promotion.errors import ConfigError
 from promotion.merge import Entries
-from promotion.model import Credential, Entry, shown
+from promotion.model import Credential, Entry
 from promotion.observe import Site
 from promotion.reconcile.write import rejected
 from promotion.repository import Update
+from promotion.texts import shown
 from promotion.view import DEPTH
 
 LISTED = 20

@@ -7,10 +7,11 @@ from dataclasses import replace
 from promotion import merge, merging, observe, report, resolving
 from promotion.config.names import RESOLVE
 from promotion.errors import ConfigError, TemporaryError
-from promotion.model import Environment, short
+from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile.proposals import Proposal, create, left_for_people, sketch, there
 from promotion.reconcile.write import TRIES
+from promotion.texts import short
 from promotion.view import Plan
 
 _STEPS = "Decide what is listed below, commit that on this branch and push it; then"

@@ -11,8 +11,9 @@ from promotion import observe
 from promotion.engines import ENGINES
 from promotion.engines.contract import Deployed
 from promotion.errors import PromotionError, TemporaryError
-from promotion.model import Environment, Reverted, short
+from promotion.model import Environment, Reverted
 from promotion.observe import Late, Site, World
+from promotion.texts import short
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def deploy(site: Site, world: World, environments: Collection[Environment]) -> S
         if late := _waiting(site, environment, head):
             errors.append(_undeployed(environment, late))
             continue
-        subject = observe.subject(site.application, environment, head)
+        subject = observe.subject(site, environment, head)
         try:
             deployed = ENGINES[environment.engine.type].sync(
                 environment.engine.settings, subject, site.repository.content(head, site.application.roots)

@@ -8,13 +8,14 @@ from dataclasses import replace
 from promotion import answers, observe, restoring, rollback, scope
 from promotion.errors import ConfigError, ContendedError
 from promotion.events import Event
-from promotion.model import Environment, Health, iso, short
+from promotion.model import Environment, Health
 from promotion.observe import Site, World
 from promotion.reconcile.draft import Draft, data_of, event_for, hold_of, is_at, news
 from promotion.reconcile.hop import Result, landed, message_of, went_back
 from promotion.reconcile.write import TRIES, Part, write_all
 from promotion.rollback import Back, Rollback, Stays
 from promotion.state import EnvironmentState, Freeze, Verification
+from promotion.texts import iso, short
 
 log = logging.getLogger(__name__)
 

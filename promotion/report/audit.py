@@ -13,13 +13,14 @@ from promotion.errors import PromotionError, RefusedError
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.lineage import is_ours
-from promotion.model import Commit, Health, short, shown
+from promotion.model import Commit, Health
 from promotion.observe import Site, World
 from promotion.releases import without_releases
 from promotion.report import consent, inforce, undoing
 from promotion.repository.signing import Signed
 from promotion.resolving import leaf
 from promotion.state import State
+from promotion.texts import short, shown
 from promotion.view import View
 
 AHEAD = 500

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from promotion.model import Environment, Health, short
+from promotion.model import Environment, Health
 from promotion.observe import Site, World
 from promotion.report.places import Search, has, places
+from promotion.texts import short
 
 Word = Literal["arrived", "waiting", "refused", "conflict", "failed"]
 

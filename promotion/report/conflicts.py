@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from promotion.events import first_epoch
-from promotion.model import Entry, shown
+from promotion.model import Entry
 from promotion.observe import Site
+from promotion.texts import shown
 from promotion.view import DEPTH, Plan
 
 

@@ -10,10 +10,11 @@ from typing import Any
 from promotion import authors
 from promotion.events import Event
 from promotion.gates import approval
-from promotion.model import Application, Environment, Spec, duration, person, short
+from promotion.model import Application, Environment, Spec
 from promotion.observe import Site, World
 from promotion.repository import Snapshot
 from promotion.state import Answer, State
+from promotion.texts import duration, person, short
 
 LENIENT = timedelta(minutes=10)
 """By how much an approval may have been over when the record was made: it was decided a little earlier, maybe by another clock."""

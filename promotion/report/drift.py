@@ -7,9 +7,10 @@ from typing import Any
 from promotion import observe
 from promotion.drifting import Hotfix, drifted, hotfixes
 from promotion.merge import Difference
-from promotion.model import Environment, iso, shown
+from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.report.standing import assumed
+from promotion.texts import iso, shown
 
 WAYS = {(False, True): "added", (True, True): "modified", (True, False): "deleted"}
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from promotion.events import Event
-from promotion.model import Commit, Verdict, iso, short, shown, span
+from promotion.model import Commit, Verdict
 from promotion.observe import Site
 from promotion.report import conflicts
 from promotion.report.origins import origin, origins
 from promotion.report.said import as_data
 from promotion.rollback import Rollback
 from promotion.state import State
+from promotion.texts import iso, short, shown, span
 from promotion.view import Change, Plan
 
 COMMITS = 200

@@ -14,10 +14,11 @@ from typing import Any
 from promotion import ledger, scope
 from promotion.errors import PromotionError
 from promotion.lineage import is_ours
-from promotion.model import Commit, Environment, iso
+from promotion.model import Commit, Environment
 from promotion.observe import Site, World
 from promotion.report.origins import origin
 from promotion.report.standing import quick
+from promotion.texts import iso
 from promotion.view import DEPTH, Plan
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from promotion import answers, ledger, merging, void
 from promotion.errors import ConfigError, PromotionError, RefusedError
-from promotion.model import Environment, person, short
+from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.plan import inputs, plan_id
 from promotion.report.standing import quick
 from promotion.spelling import nearest
 from promotion.state import State
+from promotion.texts import person, short
 from promotion.view import Plan, View
 
 SEARCHED = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from promotion.model import iso
+from promotion.texts import iso
 from promotion.view import Standing
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from promotion import answers, gates, merge, observe
 from promotion.drifting import drifted
 from promotion.errors import ConfigError, PromotionError
-from promotion.model import Environment, Health, Verdict, iso, shown
+from promotion.model import Environment, Health, Verdict
 from promotion.observe import Site, World
 from promotion.report.origins import origin
 from promotion.report.said import as_data
 from promotion.state import EnvironmentState, Hold, Release, State
+from promotion.texts import iso, shown
 from promotion.view import Plan
 
 PATHS = 20

@@ -7,9 +7,10 @@ from itertools import takewhile
 
 from promotion import restoring
 from promotion.events import Event
-from promotion.model import Application, Commit, Environment, short, shown
+from promotion.model import Application, Commit, Environment
 from promotion.observe import Site
 from promotion.state import State
+from promotion.texts import short, shown
 
 
 def problems(
