@@ -33,6 +33,11 @@ from promotion.texts import instant
 
 T = TypeVar("T")
 
+
+class DeniedError(TemporaryError):
+    """Prefect answers, and lets us do nothing. The loop goes on without it; people who wait for an answer mend it."""
+
+
 SECONDS = 5.0
 """A question's deadline in all."""
 PAGE = 200
@@ -106,7 +111,7 @@ class Api:
             raise error
         if error is not None:
             self.close()
-            raise TemporaryError(f"Prefect does not answer ({_gist(error)})") from error
+            raise _trouble(error) from error
         return answer  # type: ignore[return-value]
 
     # --- runs ------------------------------------------------------------------------------------------------------
@@ -243,6 +248,16 @@ def _what(schedule: DeploymentSchedule) -> str:
         if {"application", "environment"} <= set(known)
         else schedule.slug or ""
     )
+
+
+def _trouble(error: Exception) -> TemporaryError:
+    """What a question came to that got no answer, or none that helps."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return TemporaryError(f"Prefect does not answer ({_gist(error)})")
+    said = f"{error.response.status_code} {error.response.reason_phrase}".strip()
+    if error.response.status_code in (401, 403):
+        return DeniedError(f"Prefect refuses us ({said}): PREFECT_API_AUTH_STRING is not there, or wrong")
+    return TemporaryError(f"Prefect answers {said} ({_gist(error)})")
 
 
 def _gist(error: Exception) -> str:

@@ -14,7 +14,7 @@ from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
 from flows import asked, pages
-from flows.api import Api, Deployment, full_name
+from flows.api import Api, DeniedError, Deployment, full_name
 from flows.asked import Asked, Round
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, TemporaryError, as_bug
 
@@ -66,7 +66,10 @@ def _start(
 def _deployment(api: Api, name: str) -> Deployment:
     if not get_current_settings().api.url:
         raise ConfigError("no Prefect server is configured", hint="set PREFECT_API_URL to that of the server")
-    found = api.deployment(name)
+    try:
+        found = api.deployment(name)
+    except DeniedError as exc:
+        raise ConfigError(exc.message) from exc
     if found is None:
         hint = "promotion serve registers it, and so does prefect deploy --all"
         raise TemporaryError(f"Prefect has no deployment {name}", hint=hint)

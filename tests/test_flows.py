@@ -22,7 +22,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import DeploymentStatus, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import FailedRun
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 from prefect.testing.utilities import prefect_test_harness
 
@@ -36,6 +36,7 @@ from promotion.errors import ConfigError, TemporaryError
 from promotion.sites import open_sites
 from tests.support.canary import spies, told
 from tests.support.hosted import Hosted
+from tests.support.prefect import says
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -375,8 +376,6 @@ def test_the_loop_lands_hops_while_prefect_is_away(shop: Hosted, client: SyncPre
 
 def test_a_server_that_hangs_costs_its_deadline() -> None:
     """It accepts and never answers: the question ends, and so does the next one."""
-    from prefect.settings import PREFECT_API_URL
-
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         with temporary_settings({PREFECT_API_URL: url}):
@@ -384,6 +383,20 @@ def test_a_server_that_hangs_costs_its_deadline() -> None:
             for _ in range(2):  # the client of the first one is abandoned with its thread
                 with pytest.raises(TemporaryError, match="does not answer"):
                     api.deployment("promote/promote")
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, r"Prefect refuses us \(401 Unauthorized\): PREFECT_API_AUTH_STRING is not there, or wrong"),
+        (403, r"Prefect refuses us \(403 Forbidden\)"),
+        (500, r"Prefect answers 500 Internal Server Error"),
+    ],
+)
+def test_a_server_that_refuses_is_not_away(status: int, said: str) -> None:
+    """What it says is said: a password is not waited for."""
+    with says(status), Api(30) as api, pytest.raises(TemporaryError, match=said):
+        api.deployment("promote/promote")
 
 
 def test_the_board_is_one_artifact_updated_in_place(shop: Hosted, loop: Loop, client: SyncPrefectClient) -> None:
@@ -584,8 +597,6 @@ def test_the_server_of_our_own_gets_no_token(shop: Hosted) -> None:
 
 def test_without_a_server_serve_says_what_to_do(shop: Hosted) -> None:
     """Before anything is started."""
-    from prefect.settings import PREFECT_API_URL
-
     with temporary_settings(restore_defaults={PREFECT_API_URL}), pytest.raises(ConfigError) as caught:
         serve(shop.file, Options(timedelta(seconds=1)), environ={})
     assert "--with-server" in (caught.value.hint or "")

@@ -279,6 +279,14 @@ def test_a_server_that_is_away(shop: Shop) -> None:
     assert "does not answer" in trouble(said)["message"]
 
 
+def test_a_server_that_refuses(shop: Shop) -> None:
+    """A password that is missing does not come by waiting: 2."""
+    with prefect.says(401):
+        said = shop("--json", "promote", "qa", "--remote")
+    assert said.status == 2
+    assert "PREFECT_API_AUTH_STRING" in trouble(said)["message"]
+
+
 def test_no_server_is_configured(shop: Shop) -> None:
     """None is started for the occasion: 2."""
     with temporary_settings(restore_defaults={PREFECT_API_URL}):

@@ -287,6 +287,49 @@ def test_a_remote_that_is_away_ends_the_round_of_all(shared: Shared) -> None:
     assert len(shared.promotions("qa")) == 4
 
 
+def gone_after_a_push(shared: Shared, error: Exception | None) -> None:
+    """The remote lets one more push land and then is away, with this error, or git's own."""
+    repository, away = shared[NAMES[0]].site.repository, shared.origin.path.with_suffix(".away")
+    real, landed = repository.push, list[None]()
+
+    def push(*args: Any) -> str:
+        if not landed:
+            landed.append(None)
+        elif error is not None:
+            raise error
+        elif not away.exists():
+            shared.origin.path.rename(away)
+        return real(*args)
+
+    repository.push = push  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("error", [None, TemporaryError("the remote cannot be reached")], ids=["file", "server"])
+def test_what_landed_is_told_although_the_rest_is_not_recorded(shared: Shared, error: Exception | None) -> None:
+    """The remote goes away between a hop and the records of the others: who landed says so, the others say what is wrong."""
+    for name in NAMES[1:]:
+        shared[name].change("qa", auto=False)
+    changed(shared, *NAMES)
+    gone_after_a_push(shared, error)
+    done = shared.tried()
+    assert [(hop.environment, hop.outcome) for hop in done["shop"].hops] == [("qa", "promoted")]
+    assert done["shop"].errors == ()
+    assert all(isinstance(done[name], (TemporaryError, ConfigError)) for name in NAMES[1:])
+
+
+def test_what_landed_is_told_although_the_next_hop_does_not(shared: Shared) -> None:
+    """The remote goes away between two hops of one application: the first one is told with what is wrong, once."""
+    changed(shared, "shop")
+    assert [hop.environment for hop in shared.round("shop")["shop"].hops] == ["qa"]
+    second = changed(shared, "shop")["shop"]
+    shared["shop"].sync("qa")
+    gone_after_a_push(shared, None)
+    done = shared.tried("shop", sync=False)["shop"]
+    assert [(hop.environment, hop.plan.commit) for hop in done.hops] == [("qa", second)]
+    assert len(done.errors) == 1
+    assert done.errors[0].exit_status in (2, 75)
+
+
 def test_credentials_are_not_mixed_in_one_push(share: Share) -> None:
     """One branch, two tokens: two pushes, each with its own."""
 

@@ -57,6 +57,8 @@ class _Turn:
     hops: list[Result] = field(default_factory=list)
     plans: dict[str, Plan] = field(default_factory=dict)
     errors: list[PromotionError] = field(default_factory=list)
+    landed: bool = False
+    """Whether a push of this round landed: then what it did is told, whatever came after."""
     failed: PromotionError | None = None
     """What ended this application's round."""
 
@@ -92,9 +94,16 @@ def together(
         _hops(environments, land_hops=land_hops and not dry_run, again=not dry_run)
     if not dry_run:
         _record([turn for turn in running if turn.failed is None])
-    return [
-        turn.failed or Round(turn.draft.drafted, tuple(turn.hops), turn.plans, tuple(turn.errors)) for turn in turns
-    ]
+    return [_done(turn) for turn in turns]
+
+
+def _done(turn: _Turn) -> Round | PromotionError:
+    """What an application's round comes to: nothing that landed is hidden by what ended it afterwards."""
+    if turn.failed is not None and not turn.landed:
+        return turn.failed
+    errors = [*turn.errors, *([turn.failed] if turn.failed is not None else [])]
+    said = {str(exc): exc for exc in errors}  # a remote that is away is so at each step
+    return Round(turn.draft.drafted, tuple(turn.hops), turn.plans, tuple(said.values()))
 
 
 def _begun(tasks: Sequence[Task]) -> list[_Turn]:
@@ -171,7 +180,7 @@ def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again
             if draft is None:
                 wanted.append((turn, environment))
             else:
-                turn.draft = draft
+                turn.draft, turn.landed = draft, True
                 turn.hops.append(landed(part))
         if not wanted:
             return
@@ -247,7 +256,11 @@ def _refused(lot: _Lot, why: PromotionError, *, land_hops: bool) -> None:
 
 def _again(turns: Sequence[_Turn]) -> None:
     """Reads branches and ledgers again and drafts anew from what this round observed."""
-    snapshot = observe.look([turn.site for turn in turns])
+    try:
+        snapshot = observe.look([turn.site for turn in turns])
+    except PromotionError as exc:
+        _ended(turns, exc)
+        return
     for turn in turns:
         try:
             fresh = observe.world(turn.site, snapshot)
@@ -260,15 +273,16 @@ def _again(turns: Sequence[_Turn]) -> None:
 
 def _record(turns: Sequence[_Turn]) -> None:
     """Writes what is drafted still, reading again where somebody was faster."""
-    left = list(turns)
+    left = [turn for turn in turns if turn.draft.events]
     for _ in range(TRIES):
         try:
             drafts = write_all([Part(turn.site, turn.draft) for turn in left])
-        except (ConfigError, LockedError):
-            if len(left) == 1:
-                raise
+        except PromotionError as exc:
+            if len(left) == 1 or not isinstance(exc, (ConfigError, LockedError)):
+                _ended(left, exc)
+                return
             for turn in left:
-                _recorded_alone(turn)
+                _record([turn])
             return
         lost = []
         for turn, draft in zip(left, drafts, strict=True):
@@ -284,11 +298,9 @@ def _record(turns: Sequence[_Turn]) -> None:
         turn.failed = TemporaryError(f"somebody was faster {TRIES} times", where=turn.site.application.ledger)
 
 
-def _recorded_alone(turn: _Turn) -> None:
-    try:
-        _record([turn])
-    except PromotionError as exc:
-        turn.failed = exc
+def _ended(turns: Sequence[_Turn], why: PromotionError) -> None:
+    for turn in turns:
+        turn.failed = why
 
 
 # --- parts of a round -----------------------------------------------------------------------------------------------
