@@ -42,6 +42,8 @@ class Asked:
     """A duration as people write it."""
     allow_empty: bool = False
     dry_run: bool = False
+    resolution: str | None = None
+    """What decides a conflict: a commit of a proposal branch, or a unique prefix of it."""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Asked:

@@ -209,7 +209,8 @@ def _run_id() -> UUID | None:
 def _as_asked(site: Site, target: Environment, wanted: Asked, page: Page, chosen: str | None) -> Result:
     """The hop as the command line makes it; whoever follows the run is told what it waits for."""
     patience = asked.span_of(wanted.wait)
-    options = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty}
+    decided = reconcile.resolution_of(site, wanted.resolution) if wanted.resolution else None
+    options = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty, "resolution": decided}
     try:
         if patience is None or wanted.dry_run:
             return reconcile.promote(site, target, dry_run=wanted.dry_run, **options)  # type: ignore[arg-type]

@@ -163,6 +163,5 @@ def test_what_is_no_resolution(shop: Shop) -> None:
     assert "next    promotion resolve qa" in said.err
     assert "is no commit" in shop("promote", "qa", "--resolution", "nonsense").err
     assert "there is no commit 1234567" in shop("promote", "qa", "--resolution", "1234567").err
-    assert shop("promote", "qa", "--resolution", tip, "--remote").err.startswith("--resolution: is not known to runs")
     assert shop("resolve", "dev").err == "dev takes commits from nobody, so nothing conflicts there\n"
     assert shop.origin.refs() == before

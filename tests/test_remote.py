@@ -87,6 +87,26 @@ def conflicting(shop: Shop) -> None:
     shop.round()
 
 
+def resolved(shop: Shop) -> None:
+    """Somebody has decided a conflict, on the branch that was proposed for it."""
+    conflicting(shop)
+    branch = shop("--json", "resolve", "qa").json["branch"]
+    shop.origin.commit(branch, {"web": "decided\n"})
+
+
+def resolved_and_asked(shop: Shop) -> None:
+    """People are asked all the same."""
+    decided(shop, "qa", gates=[{"type": "approval", "from": ["bob@example.com"]}])
+    resolved(shop)
+
+
+def half_resolved(shop: Shop) -> None:
+    """The markers are there still."""
+    conflicting(shop)
+    branch = shop("--json", "resolve", "qa").json["branch"]
+    shop.origin.commit(branch, {"other": "x\n"})
+
+
 def there_already(shop: Shop) -> None:
     shop.push("qa", {"web": "2\n"})
     shop.round()
@@ -119,6 +139,12 @@ CASES: list[tuple[Callable[[Shop], None], tuple[str, ...], int]] = [
     (soaking, ("promote", "qa"), 3),
     (sick, ("promote", "qa", "--commit", "HEAD-OF-DEV"), 4),
     (conflicting, ("promote", "qa"), 5),
+    (resolved, ("promote", "qa", "--resolution", "THE-RESOLUTION"), 0),
+    (resolved, ("promote", "qa", "--resolution", "THE-RESOLUTION", "--dry-run"), 0),
+    (resolved_and_asked, ("promote", "qa", "--resolution", "THE-RESOLUTION"), 3),
+    (half_resolved, ("promote", "qa", "--resolution", "THE-RESOLUTION"), 4),
+    (conflicting, ("promote", "qa", "--resolution", "HEAD-OF-DEV"), 4),
+    (conflicting, ("promote", "qa", "--resolution", "nonsense"), 2),
     (there_already, ("promote", "qa"), 0),
     (emptied, ("promote", "qa"), 4),
     (emptied, ("promote", "qa", "--allow-empty"), 0),
@@ -153,6 +179,18 @@ LINES = {
 }
 
 
+def decision(shop: Shop) -> str:
+    (branch,) = (ref for ref in shop.origin.refs() if "promotion/resolve/" in ref)
+    return shop.origin.refs()[branch]
+
+
+KNOWN: dict[str, Callable[[Shop], str]] = {
+    "HEAD-OF-DEV": lambda shop: shop.tip("dev"),
+    "THE-PLAN": lambda shop: str(shop("--json", "plan", "qa").json["plan_id"]),
+    "THE-RESOLUTION": decision,
+}
+
+
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """dev -> qa -> prod by hand; a change is healthy in dev."""
@@ -181,12 +219,10 @@ def test_remote_is_as_here(
 ) -> None:
     """The same command on the same repository, once here and once as a run: stdout, complaints and exit status are equal."""
     state(shop)
-    known = {"HEAD-OF-DEV": "", "THE-PLAN": ""}
-    if "HEAD-OF-DEV" in words:
-        known["HEAD-OF-DEV"] = shop.tip("dev")[:9].upper()
-    if "THE-PLAN" in words:
-        known["THE-PLAN"] = shop("--json", "plan", "qa").json["plan_id"][:9].upper()
-    words = (*(["--json"] if as_json else []), *(known.get(word, word) for word in words))
+    words = (
+        *(["--json"] if as_json else []),
+        *(KNOWN[word](shop)[:9].upper() if word in KNOWN else word for word in words),
+    )
     shutil.copytree(shop.folder, tmp_path / "before", symlinks=True)
     monkeypatch.setenv("PROMOTION_CACHE", str(tmp_path / "here"))
     here = shop(*words)

@@ -65,10 +65,8 @@ def promote(
         raise ConfigError("is why a gate is overridden: it needs --override", where="--reason")
     if on_prefect and past:
         raise ConfigError("is said here, by whoever may: not with --remote", where="--override")
-    if on_prefect and resolution is not None:
-        raise ConfigError("is not known to runs of the deployment: without --remote", where="--resolution")
     if on_prefect:
-        asked = {"plan": plan, "wait": wait, "allow_empty": allow_empty, "dry_run": dry_run}
+        asked = {"plan": plan, "wait": wait, "allow_empty": allow_empty, "dry_run": dry_run, "resolution": resolution}
         return remote.promote(call, environment, commit=commit, **asked)
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
