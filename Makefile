@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 MADE := .venv/.made
+ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/.assets)
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -14,7 +15,7 @@ ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 REMAKE := remake
 endif
 
-.PHONY: help demo demo-clean test e2e robustness mutants lint format bench lock clean .venv remake
+.PHONY: help demo demo-clean test e2e assets robustness mutants lint format bench lock clean .venv remake
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,9 +29,15 @@ demo-clean:  ## remove the playground
 test: lint  ## lint, types, layers and all tests but e2e, with coverage
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term
 
-e2e: .venv  ## the slow tests: Prefect, a browser, an installation from nothing, a short robustness
+e2e: .venv assets  ## the slow tests: Prefect, a browser, an installation from nothing, a cluster, a short robustness
 	$(BIN)/python -m pytest -m e2e --timeout 600
+	KUBEBUILDER_ASSETS="$(ASSETS)" $(BIN)/python -m pytest -m cluster -n auto --maxprocesses 2 --dist loadfile --timeout 600
 	$(BIN)/python -m pytest -m robustness -n auto --maxprocesses 2 --timeout 600
+
+assets:  ## build a Kubernetes API server for tests, where there is Go and a recipe; once, 6 to 8 minutes
+	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then echo "assets: those of KUBEBUILDER_ASSETS"; \
+	elif ! command -v go >/dev/null || [ ! -x ../shared/cluster/build ]; then echo "assets: none, without Go and ../shared/cluster/build"; \
+	else timeout 900 ../shared/cluster/build "$(ASSETS)" || echo "assets: could not be built, so the tests on a cluster are skipped" >&2; fi
 
 robustness: .venv  ## half an hour of kills, faults and crowds, judged by a checker of its own (ROBUSTNESS_SEED replays)
 	ROBUSTNESS=1 $(BIN)/python -m pytest -m robustness -n auto --maxprocesses 4 --timeout 1800

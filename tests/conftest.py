@@ -29,7 +29,7 @@ settings.load_profile("default")  # `--hypothesis-profile=thorough` searches lon
 MACHINE = dict(os.environ)
 SCRUBBED = ("GIT_", "PROMOTION_", "PREFECT_", "XDG_", "LC_")
 DROPPED = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS", "CI", "EMAIL"}
-DROPPED |= {"LINES", "LANGUAGE", "SSH_ASKPASS", "SSH_AUTH_SOCK"}
+DROPPED |= {"LINES", "LANGUAGE", "SSH_ASKPASS", "SSH_AUTH_SOCK", "KUBECONFIG"}
 DROPPED |= {f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO", "FTP")}
 FIXED = {
     "TZ": "UTC",
