@@ -72,14 +72,14 @@ def draft(repository: str, environments: str, base: Path, environ: Mapping[str, 
         before = opened.default_branch() if create else None
     if not there:
         raise ConfigError("the repository is empty: push the environments' branches first", where=repository)
-    text, source, missing = HEAD.format(repository=_quoted(repository)), None, dict[str, str]()
+    text, source, missing = HEAD.format(repository=quoted(repository)), None, dict[str, str]()
     for name, branch in wanted.items():
         found = _branch(name, branch, there, create=create)
         if found not in there:
             missing[found] = before or ""
             if before not in (*there, *missing):
                 raise ConfigError("has no default branch for the first environment to begin at", where=repository)
-        text += (TARGET if source else ROOT).format(name=name, branch=_quoted(found), source=source)
+        text += (TARGET if source else ROOT).format(name=name, branch=quoted(found), source=source)
         source, before = name, found
     if missing and (ledgers := sorted(b for b in there if b.startswith("promotion/") and not names.is_proposal(b))):
         # one that was deleted had what was promoted to it; the branch before it may have what never passed a gate
@@ -135,7 +135,7 @@ def _branch(name: str, branch: str | None, there: Collection[str], *, create: bo
     raise ConfigError(missing, where="--environments", hint=hint)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A YAML scalar that is read as this very text."""
     plain = re.fullmatch(r"[A-Za-z/.][A-Za-z0-9/._@+-]*(:[A-Za-z0-9/._@+~-]+)*", text)
     reserved = text.lower() in {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
