@@ -1,0 +1,156 @@
+"""What a Kustomization and everything below it come to, from what was read of the cluster so far; pure.
+
+Whatever is not on the shelf yet is named, so that all of it can be read with one list for each kind and namespace. The answer counts when nothing is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from promotion.checks.said import one_line
+from promotion.engines.contract import Deployed
+from promotion.engines.flux import helm, kustomization
+from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref, entries, left
+from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
+from promotion.engines.flux.status import Live, mapping, taken
+from promotion.errors import ConfigError, PromotionError
+from promotion.model import Health, Reading, Subject
+from promotion.texts import short
+
+WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
+
+Shelf = Mapping[Ref, Any]
+"""What was read: an object, None for one that is not there, or the error that kept it from being read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """`judge` says how any one object is. `wanted` is filled on the way: what is to be read, and in which version ("": any)."""
+
+    shelf: Shelf
+    subject: Subject
+    repository: str
+    judge: Callable[[Mapping[str, Any]], Reading]
+    wanted: dict[Ref, str] = field(default_factory=dict)
+
+    def take(self, ref: Ref, version: str = "") -> Any:
+        """What is on the shelf, else None. Raises the error that kept it from being read."""
+        if ref not in self.shelf:
+            self.wanted[ref] = version
+            return None
+        found = self.shelf[ref]
+        if isinstance(found, PromotionError):
+            raise found
+        return found
+
+
+def whole(top: Ref, walk: Walk) -> Deployed:
+    """Raises ConfigError for a Kustomization that is not there, or does not follow the environment's branch."""
+    try:
+        return _whole(top, walk)
+    except ValueError as exc:
+        return Deployed(None, Reading(Health.UNKNOWN, one_line(f"{top} cannot be read: {exc}", 400)))
+
+
+def _whole(top: Ref, walk: Walk) -> Deployed:
+    pending = Deployed(None, Reading(Health.UNKNOWN, f"{top} is not read yet"))
+    read = walk.take(top)
+    if read is None:
+        if top in walk.wanted:
+            return pending
+        raise ConfigError(f"there is no {top}")
+    live = taken(read)
+    ref = source_of(live)
+    found = walk.take(ref)
+    if found is None:
+        if ref in walk.wanted:
+            return pending
+        raise ConfigError(f"its source, {ref}, is not there", where=str(live))
+    from_ = source(taken(found))
+    check_ours(from_, walk.subject, walk.repository)
+    said = kustomization.judge(live, from_)
+    if said.reading is None or said.reading.health is not Health.HEALTHY or said.revision is None:
+        return said
+    return Deployed(said.revision, worst([said.reading, *_below(live, from_, said.revision, walk)]))
+
+
+def source_of(live: Live) -> Ref:
+    """Raises ConfigError for a kind of source that tells no commit."""
+    wanted = mapping(live.spec.get("sourceRef"), "spec.sourceRef")
+    kind, name = str(wanted.get("kind")), str(wanted.get("name"))
+    if kind not in (GIT, OCI):
+        raise ConfigError(f"its source is the {kind} {name}, which tells no commit ({GIT}, {OCI})", where=str(live))
+    return Ref(SOURCES, kind, str(wanted.get("namespace") or live.namespace), name)
+
+
+def worst(readings: list[Reading]) -> Reading:
+    """The worst of them, with what the others like it say."""
+    health = min((each.health for each in readings), key=WORST.index)
+    said = list(dict.fromkeys(each.reason for each in readings if each.health is health))
+    more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
+    return Reading(health, "; ".join(said[:3]) + more)
+
+
+# --- below it --------------------------------------------------------------------------------------------------------
+
+
+def _below(top: Live, from_: Source, revision: str, walk: Walk) -> Iterator[Reading]:
+    """What is to be said of everything that it made, and that what it made has made."""
+    known = {Ref(*KUSTOMIZATION, top.namespace, top.name)}
+    owners = [top]
+    while owners:
+        owner = owners.pop()
+        made = entries(owner)
+        if owner is top and not made:
+            yield Reading(Health.UNKNOWN, f"{top} applied no object at all")
+        refs = [ref for ref in left(owner, made) if ref not in known]
+        known.update(refs)
+        if refs and owner.spec.get("kubeConfig"):
+            yield Reading(Health.UNKNOWN, f"{owner} deploys to another cluster, where {refs[0]} cannot be asked about")
+            continue
+        for ref in refs:
+            read = walk.take(ref, made[ref])
+            if read is None:
+                yield Reading(Health.MISSING, f"{ref}, which {owner} made, is not there")
+            elif ref.what == KUSTOMIZATION:
+                reading = _kustomization(taken(read), from_, revision, walk)
+                yield reading
+                owners += [taken(read)] if reading.health is Health.HEALTHY else []
+            elif ref.what == HELM_RELEASE:
+                yield from _release(taken(read), from_, revision, owners)
+            else:
+                reading = walk.judge(read)
+                yield Reading(reading.health, one_line(f"{ref}: {reading.reason}", 300))
+
+
+def _kustomization(live: Live, from_: Source, revision: str, walk: Walk) -> Reading:
+    """One from the same source has to be as far as the one that made it: its spec is the same for many commits."""
+    ref = source_of(live)
+    read = walk.take(ref)
+    if read is None:
+        return Reading(Health.UNKNOWN, f"{live}: its source, {ref}, is not there")
+    own = source(taken(read))
+    said = kustomization.judge(live, own)
+    reading = said.reading or Reading(Health.UNKNOWN, f"{live}: nothing is known")
+    same = (own.live.kind, own.live.namespace, own.live.name) == (
+        from_.live.kind,
+        from_.live.namespace,
+        from_.live.name,
+    )
+    if not same or said.revision == revision or reading.health not in (Health.HEALTHY, Health.DEGRADED):
+        return reading
+    return Reading(Health.PROGRESSING, f"{live} is at {short(said.revision)} yet: {reading.reason}")
+
+
+def _release(live: Live, from_: Source, revision: str, owners: list[Live]) -> Iterator[Reading]:
+    """A HelmRelease's own word, and its objects where it lists them; without either nothing is known of them."""
+    reading = helm.judge(live, from_, revision)
+    yield reading
+    if reading.health is not Health.HEALTHY:
+        return
+    if live.status.get("inventory") is not None and not live.spec.get("kubeConfig"):
+        owners.append(live)
+    elif not helm.waits(live):
+        yield Reading(Health.UNKNOWN, f"{live}: Helm does not wait for what it installs, and lists none of it")

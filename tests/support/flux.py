@@ -1,0 +1,138 @@
+"""Flux's objects as its controllers write them, and a scripted source-controller and kustomize-controller."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+P, M, N = "1" * 40, "2" * 40, "3" * 40
+BRANCH = "env/qa"
+URL = "https://git.example.com/deploy/shop.git"
+OBJECTS = ("shop_web_apps_Deployment",)
+
+
+def at(commit: str, branch: str = BRANCH) -> str:
+    """A revision of Flux's."""
+    return f"{branch}@sha1:{commit}"
+
+
+def condition(
+    type: str, status: str, reason: str = "", message: str = "", generation: int | None = 1
+) -> dict[str, Any]:
+    about = {} if generation is None else {"observedGeneration": generation}
+    return {"type": type, "status": status, "reason": reason or "Succeeded", "message": message, **about}
+
+
+def live(kind: str, name: str, spec: Mapping[str, Any], status: Mapping[str, Any], **meta: Any) -> dict[str, Any]:
+    group, version = {"Kustomization": ("kustomize", "v1"), "HelmRelease": ("helm", "v2")}.get(kind, ("source", "v1"))
+    return {
+        "apiVersion": f"{group}.toolkit.fluxcd.io/{version}",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": "flux-system", "generation": 1, **meta},
+        "spec": dict(spec),
+        "status": dict(status),
+    }
+
+
+def inventory(entries: Sequence[str] = OBJECTS) -> dict[str, Any]:
+    return {"entries": [{"id": each, "v": "v1"} for each in entries]}
+
+
+def repository(commit: str = M, *conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A GitRepository that has fetched a commit."""
+    spec = {"url": URL, "interval": "1m", "ref": {"branch": BRANCH}, **more.pop("spec", {})}
+    status = {
+        "observedGeneration": 1,
+        "conditions": list(conditions)
+        or [condition("Ready", "True", "Succeeded", f"stored artifact for revision '{at(commit)}'")],
+        "artifact": {"revision": at(commit), "digest": "sha256:" + "0" * 64},
+        **more.pop("status", {}),
+    }
+    return live("GitRepository", more.pop("name", "shop"), spec, status, **more)
+
+
+def kustomization(
+    applied: str | None = M, *conditions: dict[str, Any], attempted: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """A Kustomization that has applied a commit, and waits for what it applies; Ready unless `conditions` say otherwise."""
+    spec = {
+        "interval": "10m",
+        "prune": True,
+        "wait": True,
+        "sourceRef": {"kind": "GitRepository", "name": "shop"},
+        **more.pop("spec", {}),
+    }
+    ready = condition("Ready", "True", "ReconciliationSucceeded", f"Applied revision: {at(applied or M)}")
+    status: dict[str, Any] = {
+        "observedGeneration": 1,
+        "conditions": list(conditions) or [ready],
+        "inventory": inventory(more.pop("entries", OBJECTS)),
+        "lastAttemptedRevision": at(attempted or applied or M),
+        **({"lastAppliedRevision": at(applied)} if applied else {}),
+        **more.pop("status", {}),
+    }
+    return live(
+        "Kustomization",
+        more.pop("name", "shop"),
+        spec,
+        {key: value for key, value in status.items() if value is not None},
+        **more,
+    )
+
+
+def release(*conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A HelmRelease that is released."""
+    spec = {
+        "interval": "10m",
+        "chart": {"spec": {"chart": "web", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}},
+        **more.pop("spec", {}),
+    }
+    status: dict[str, Any] = {
+        "observedGeneration": 1,
+        "conditions": list(conditions)
+        or [condition("Ready", "True", "UpgradeSucceeded"), condition("Released", "True", "UpgradeSucceeded")],
+        "history": [
+            {"chartVersion": "1.0.0", "status": "deployed", "version": 3, "configDigest": "sha256:" + "0" * 64}
+        ],
+        "lastAttemptedRevision": "1.0.0",
+        **more.pop("status", {}),
+    }
+    return live(
+        "HelmRelease",
+        more.pop("name", "web"),
+        spec,
+        {key: value for key, value in status.items() if value is not None},
+        **more,
+    )
+
+
+def failing(
+    reason: str = "HealthCheckFailed",
+    message: str = "Deployment/shop/web status: 'Failed'",
+    revision: str | None = None,
+    generation: int | None = 1,
+) -> list[dict[str, Any]]:
+    """The conditions of a pass that ended badly: Reconciling stays, so that it is no end to whoever goes by that."""
+    said = f"Fetching manifests for revision {revision} with a timeout of 5m0s" if revision else "Running health checks"
+    return [
+        condition("Ready", "False", reason, message, generation),
+        condition("Reconciling", "True", "ProgressingWithRetry", said, generation),
+    ]
+
+
+def running(revision: str) -> list[dict[str, Any]]:
+    """The conditions in the middle of a pass."""
+    return [
+        condition("Ready", "Unknown", "Progressing", "Reconciliation in progress"),
+        condition(
+            "Reconciling", "True", "Progressing", f"Fetching manifests for revision {revision} with a timeout of 5m0s"
+        ),
+    ]
+
+
+def changed(object: Mapping[str, Any], **status: Any) -> dict[str, Any]:
+    """A copy with some of its status written anew."""
+    made = copy.deepcopy(dict(object))
+    made["status"].update(status)
+    return made
