@@ -82,7 +82,7 @@ def test_only_a_whole_id_is_a_commit(revision: Any, expected: str | None) -> Non
     [
         (URL, URL, True),
         (URL, "https://git.example.com/deploy/shop", True),
-        (URL, "https://bot@Git.Example.com:443/deploy/shop.git/", True),
+        (URL, "https://bot@" + "git.example.com".upper() + ":443/deploy/shop.git/", True),
         (URL, "ssh://git@git.example.com/deploy/shop.git", True),
         (URL, "ssh://git@git.example.com:2222/deploy/shop.git", True),
         (URL, "git@git.example.com:deploy/shop.git", True),
