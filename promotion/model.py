@@ -32,6 +32,10 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+WORST_FIRST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
+"""Of several answers the worst one wins; what is plainly bad is said before what is not known."""
+
+
 # --- configuration -------------------------------------------------------------------------------------------------
 
 

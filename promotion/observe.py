@@ -1,27 +1,21 @@
-"""Reads the world: branches, ledger, engines and health checks; decides nothing and writes nothing."""
+"""Reads Git: branches and the ledger's state, and says what a reading of the world counts for; writes nothing, asks no engine."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from promotion import continuity, lineage, scope, trust
-from promotion.checks import CHECKS
-from promotion.engines import ENGINES
-from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
-from promotion.model import Application, Environment, Health, Observation, Reading, Subject, Verdict
+from promotion import continuity, scope, trust
+from promotion.errors import ConfigError, RefusedError
+from promotion.model import Application, Environment, Health, Observation, Subject, Verdict
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
 from promotion.state import Observed, State
-from promotion.texts import short, span
+from promotion.texts import span
 from promotion.trust import Standing
-
-# The worst answer wins; what is plainly bad is said before what is not known.
-_WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,15 @@ class Late:
 
 
 @dataclass(frozen=True, slots=True)
+class Hint:
+    """An engine was asked so many times to look at Git for a branch's tip; not asked again before `until`."""
+
+    revision: str
+    times: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """One application with the door to its repository, a clock, and whoever acts."""
 
@@ -47,6 +50,8 @@ class Site:
     """Recent answers of probes: (environment, commit, number of the gate)."""
     late: dict[str, Late] = field(default_factory=dict)
     """By environment: what the sync loops of this process could not deploy."""
+    hinted: dict[str, Hint] = field(default_factory=dict)
+    """By environment: what its engine was asked to look for by this process."""
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The variables in which secrets may be found."""
 
@@ -187,71 +192,7 @@ def head(site: Site, world: World, environment: Environment) -> str:
     return scope.newest(site.repository, site.application, world.tip(environment))
 
 
-# --- engines and checks --------------------------------------------------------------------------------------------
-
-
-def watch(site: Site, world: World, environments: Sequence[Environment]) -> World:
-    """Observes these environments side by side. One that cannot be reached is in `unread` and gets no observation."""
-    return watch_all([(site, world, environments)])[0]
-
-
-def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]]) -> list[World]:
-    """The same for several applications, all side by side.
-
-    Others may share a branch: what is observed is the newest commit at or before the deployed one that changed the scope.
-    """
-    questions = [(n, e) for n, (_, _, environments) in enumerate(asked) for e in environments]
-    worlds = [world for _, world, _ in asked]
-    heads = {(n, e.name): head(asked[n][0], worlds[n], e) for n, e in questions}
-
-    def one(question: tuple[int, Environment]) -> Observation | str:
-        number, environment = question
-        try:
-            return observe(asked[number][0], environment, heads[number, environment.name])
-        except PromotionError as exc:
-            return f"{environment.name} could not be read: {exc}"
-
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        for (number, environment), seen in zip(questions, pool.map(one, questions), strict=True):
-            before, name = worlds[number], environment.name
-            if isinstance(seen, Observation):
-                worlds[number] = _with(asked[number][0], before, environment, heads[number, name], seen)
-            else:
-                worlds[number] = replace(before, unread={**before.unread, name: seen})
-    return worlds
-
-
-def _with(site: Site, world: World, environment: Environment, head: str, seen: Observation) -> World:
-    """A world with one more observation."""
-    if seen.revision:
-        revision = scope.newest(site.repository, site.application, seen.revision)
-        astray = _astray(site, world, environment, head, revision)
-        seen = replace(seen, revision=revision, reasons=(*seen.reasons, *astray))
-    return replace(world, observations={**world.observations, environment.name: seen})
-
-
-def _astray(site: Site, world: World, environment: Environment, head: str, revision: str) -> tuple[str, ...]:
-    """What is to be said where another commit runs than the branch's, and not because the branch's is new."""
-    if revision == head:
-        return ()
-    if ran_before(world, environment, head, revision):
-        return (_in_its_place(environment, head, revision),)
-    if lineage.leads_to(site.repository, revision, head):
-        return ()
-    return (
-        f"runs {short(revision)}, which is not on {environment.branch}: deployed by hand, or the branch was rewound?",
-    )
-
-
-def ran_before(world: World, environment: Environment, head: str, revision: str) -> bool:
-    """Whether a branch's head was deployed before this other revision, as far as the ledger knows."""
-    state = world.state.of(environment.name)
-    said = state.observed.reasons if state.observed else ()  # facts are forgotten, the last reading is not
-    return head in state.facts or _in_its_place(environment, head, revision) in said
-
-
-def _in_its_place(environment: Environment, head: str, revision: str) -> str:
-    return f"runs {short(revision)}, which is not {environment.branch}'s {short(head)}: deployed by hand?"
+# --- readings ------------------------------------------------------------------------------------------------------
 
 
 def carried(world: World, fresh: World, recorded: State) -> World:
@@ -268,34 +209,6 @@ def carried(world: World, fresh: World, recorded: State) -> World:
 
     readings = {name: seen for name, seen in world.observations.items() if counts(name, seen)}
     return replace(fresh, observations=readings, unread=world.unread)
-
-
-def observe(site: Site, environment: Environment, head: str) -> Observation:
-    """One reading of the engine and of all health checks, which are about the revision that it names.
-
-    Raises TemporaryError when the engine cannot be reached, and when what it answers is gone before the answers are in.
-    """
-    engine, settings = ENGINES[environment.engine.type], environment.engine.settings
-    expected = subject(site, environment, head)
-    deployed = engine.observe(settings, expected)
-    readings = [deployed.reading] if deployed.reading else []
-    if deployed.revision is None:  # whatever is said of it, it is not healthy
-        bad = [reading for reading in readings if reading.health is not Health.HEALTHY]
-        readings = bad or [Reading(Health.MISSING, "nothing is deployed")]
-    elif environment.engine_says:
-        readings = readings or [Reading(Health.UNKNOWN, "health: engine, and the engine says nothing about health")]
-    elif not environment.health:
-        readings.append(Reading(Health.UNKNOWN, "health: none, so nothing says that it is healthy"))
-    else:
-        asked = replace(expected, revision=deployed.revision)
-        readings += [CHECKS[check.type](check.settings, asked) for check in environment.health]
-        again = engine.observe(settings, expected)
-        if again.revision != deployed.revision:  # S2: what was asked is gone already
-            raise TemporaryError("the deployed revision changed while it was read")
-        readings += [again.reading] if again.reading else []
-    health = min((r.health for r in readings), key=_WORST.index)
-    reasons = tuple(dict.fromkeys(r.reason for r in readings if r.health is health))
-    return Observation(deployed.revision, health, reasons, site.clock(), deployed.records)
 
 
 def subject(site: Site, environment: Environment, revision: str | None) -> Subject:

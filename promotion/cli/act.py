@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from promotion import observe as observation
-from promotion import reconcile, report
+from promotion import reconcile, report, watching
 from promotion.cli import remote, render, shown
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed, note
@@ -127,11 +127,25 @@ def sync(context: typer.Context, environments: Some = None, every: Every = None)
     """The embedded sync loop: makes what runs match its branch, and puts back what was changed by hand."""
     call = call_of(context)
     between = span_of(every, "--every", SECOND)
-    with sites_of(call, environments or []) as found, stopping(call) as stop:
+    with sites_of(call, environments or []) as sites, stopping(call) as stop:
+        found = _loops(sites, environments or [])
         status, before = _watched(call, found, sync=True)
         while between is not None and not stop.wait(between.total_seconds()):
             status, before = _watched(call, found, sync=True, before=before)
     return status
+
+
+def _loops(found: list[tuple[Site, list[Environment]]], named: list[str]) -> list[tuple[Site, list[Environment]]]:
+    """Those that are sync loops of ours. Raises ConfigError for another one that is named, and when there is none."""
+    chosen = [environment for _, environments in found for environment in environments]
+    ours = [environment for environment in chosen if reconcile.is_loop(environment)]
+    for environment in chosen:
+        if environment not in ours and (environment.name in named or not ours):
+            kind = environment.engine.type
+            hint = f"promotion observe {environment.name}   says what it has deployed"
+            raise ConfigError(f"{kind} deploys it, and no sync loop of ours", where=environment.name, hint=hint)
+    mine = [(site, [e for e in environments if e in ours]) for site, environments in found]
+    return [(site, environments) for site, environments in mine if environments]
 
 
 def _watched(
@@ -160,7 +174,7 @@ def _pass(
     if sync:
         world = observation.survey(site)
         errors += reconcile.deploy(site, world, environments).errors
-        world = observation.watch(site, world, environments)
+        world = watching.watch(site, world, environments)
     else:
         world = reconcile.watch_only(site, [e.name for e in environments])
     errors += [TemporaryError(world.unread[e.name]) for e in environments if e.name in world.unread]

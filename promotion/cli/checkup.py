@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from promotion import observe, trust
+from promotion import observe, trust, watching
 from promotion.cli.access import access
 from promotion.errors import PromotionError
 from promotion.model import Health
@@ -79,7 +79,7 @@ def _configuration(site: Site, world: World) -> Iterator[Row]:
 def _engines(site: Site, world: World) -> Iterator[Row]:
     for environment in site.application.environments:
         try:
-            seen = observe.observe(site, environment, world.tip(environment))
+            seen = watching.observe(site, environment, world.tip(environment))
         except PromotionError as exc:
             yield _row(
                 site,

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import answers, config, observe, report, texts
+from promotion import answers, config, observe, report, texts, watching
 from promotion.cli import render
 from promotion.cli import shown as remembered
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
@@ -45,7 +45,7 @@ def _lively(site: Site, world: World, environments: list[Environment], *, live: 
     if not live:
         return world
     environments = [e for e in environments if e.name not in world.missing]
-    return news(site, observe.watch(site, world, environments)).drafted
+    return news(site, watching.watch(site, world, environments)).drafted
 
 
 # --- status ----------------------------------------------------------------------------------------------------------

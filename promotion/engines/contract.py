@@ -1,12 +1,17 @@
-"""What an engine is: it deploys a branch and reports the deployed revision."""
+"""What an engine is: it reports what is deployed of a branch; some are also our own sync loop, or can be hinted at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from promotion.model import Entry, Reading, Reverted, Subject
+from promotion.errors import PromotionError
+from promotion.model import WORST_FIRST, Entry, Health, Reading, Reverted, Subject
+from promotion.texts import short
+
+Asked = tuple[Mapping[str, Any], Subject]
+"""What `observe` is asked with: settings and subject."""
 
 
 class Content(Protocol):
@@ -34,18 +39,63 @@ class Deployed:
     reverted: tuple[str, ...] = ()
     records: tuple[Reverted, ...] = ()
     replaced: str | None = None
+    parts: tuple[tuple[str, Deployed], ...] = ()
+    """Of several objects by name what each says; `revision` and `reading` are what they come to (`agreed`)."""
 
 
+def agreed(parts: Sequence[tuple[str, Deployed]], expected: str | None) -> Deployed:
+    """What several objects say together: all at one revision, and the worst answer of all; else they are on their way."""
+    if len(parts) == 1:
+        return parts[0][1]
+    revisions = [deployed.revision for _, deployed in parts]
+    if len(set(revisions)) > 1:
+        said = ", ".join(f"{name} {short(deployed.revision)}" for name, deployed in parts[:5])
+        revision = expected if expected in revisions else next(filter(None, revisions))
+        return Deployed(revision, Reading(Health.PROGRESSING, f"not all at one commit: {said}"), parts=tuple(parts))
+    silent = Reading(Health.UNKNOWN, "says nothing of its health")
+    readings = [(name, deployed.reading or silent) for name, deployed in parts]
+    health = min((reading.health for _, reading in readings), key=WORST_FIRST.index)
+    why = "; ".join(f"{name}: {reading.reason}" for name, reading in readings if reading.health is health)
+    return Deployed(revisions[0], Reading(health, why[:400]), parts=tuple(parts))
+
+
+@runtime_checkable
 class Engine(Protocol):
-    """Both raise TemporaryError when the engine cannot be reached now, ConfigError when it never will be."""
+    """Every engine. Raises TemporaryError when it cannot be reached now, ConfigError when it never will be."""
 
     def observe(self, settings: Mapping[str, Any], subject: Subject) -> Deployed:
-        """One reading. `subject.revision` is the branch's tip: what is expected."""
+        """One reading. `subject.revision` is the branch's newest commit in scope: what is expected.
+
+        What is not settled yet is said of the commit that is on its way; healthy is never said of one that is not proven.
+        """
         ...
+
+
+@runtime_checkable
+class Loop(Protocol):
+    """An engine that is a sync loop of ours: `promotion sync` runs it. Raises what `observe` does."""
 
     def sync(self, settings: Mapping[str, Any], subject: Subject, content: Content) -> Deployed:
         """Make the running system match `subject.revision`, whose files are `content`.
 
         When something else runs afterwards, the deployment failed: the reading says why.
         """
+        ...
+
+
+@runtime_checkable
+class Fleet(Protocol):
+    """An engine that can be asked about many environments at once."""
+
+    def observe_all(self, asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+        """What `observe` says, or raises, of each of them, with as few requests as possible."""
+        ...
+
+
+@runtime_checkable
+class Hinted(Protocol):
+    """An engine that can be asked to look at Git now, instead of when it would by itself."""
+
+    def refresh(self, settings: Mapping[str, Any], subject: Subject) -> None:
+        """Asks, and does not wait for what comes of it. Only a hint: raises PromotionError, and nothing rests on it."""
         ...

@@ -8,7 +8,7 @@ from promotion.reconcile.people import adopt, configure, freeze, hold, lift, tha
 from promotion.reconcile.proposals import Proposal
 from promotion.reconcile.resolutions import resolution_of, resolve
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
-from promotion.reconcile.sync import deploy
+from promotion.reconcile.sync import deploy, is_loop
 from promotion.reconcile.ticks import Ticks
 from promotion.reconcile.undo import roll_back
 
@@ -27,6 +27,7 @@ __all__ = [
     "deploy",
     "freeze",
     "hold",
+    "is_loop",
     "judged",
     "lift",
     "patiently",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion import answers, observe
+from promotion import answers, observe, watching
 from promotion.errors import ConfigError, ContendedError
 from promotion.events import Event
 from promotion.model import Environment, OutcomeWord, VerificationWord
@@ -68,7 +68,7 @@ def promote(
     asked = [site.application.environment(name) for name in (environment.source, *environment.requires)]
     site.probed.clear()
     for attempt in range(TRIES):
-        world = observe.watch(site, observe.survey(site), asked)
+        world = watching.watch(site, observe.survey(site), asked)
         for why in world.unread.values():  # the ledger's last word counts, and its age is said
             log.warning("%s", why)
         world = replace(world, unread={})

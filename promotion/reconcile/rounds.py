@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from promotion import answers, observe
+from promotion import answers, observe, watching
 from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError
 from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site, World
-from promotion.reconcile import undo
+from promotion.reconcile import hints, undo
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, judged, landed, prepare
 from promotion.reconcile.sync import Synced, deploy, with_put_back
@@ -90,6 +90,8 @@ def together(
     turns = _begun(tasks)
     running = [turn for turn in turns if turn.failed is None]
     _observed(running, sync=sync and not dry_run)
+    if not dry_run:
+        hints.ask(w for turn in running for w in hints.unsettled(turn.site, turn.draft.world, turn.wanted))
     for environments in _branches(running):
         _hops(environments, land_hops=land_hops and not dry_run, again=not dry_run)
     if not dry_run:
@@ -134,7 +136,7 @@ def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
         environments = [e for e in turn.site.application.environments if e.name in seen]
         asked.append((turn.site, turn.draft.world, environments))
         synced.append(deploy(turn.site, turn.draft.world, turn.wanted) if sync else Synced())
-    for turn, world, done in zip(turns, observe.watch_all(asked), synced, strict=True):
+    for turn, world, done in zip(turns, watching.watch_all(asked), synced, strict=True):
         turn.errors += done.errors
         turn.draft = holds(turn.site, news(turn.site, with_put_back(world, done)))
         turn.hops += failures(turn.draft)
@@ -326,7 +328,9 @@ def watch_only(site: Site, names: Collection[str]) -> World:
     """Records what is deployed and healthy, verified, failed or timed out; promotes and holds nothing."""
     world = observe.survey(site)
     wanted = [e for e in site.application.environments if e.name in names]
-    draft = news(site, observe.watch(site, world, wanted))
+    world = watching.watch(site, world, wanted)
+    hints.ask(hints.unsettled(site, world, wanted))
+    draft = news(site, world)
     for _ in range(TRIES):
         after = write(site, draft)
         if after is not None:

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from promotion import observe
+from promotion import observe, watching
 from promotion.engines import ENGINES
-from promotion.engines.contract import Deployed
+from promotion.engines.contract import Deployed, Loop
 from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment, Reverted
 from promotion.observe import Late, Site, World
@@ -31,22 +31,24 @@ class Synced:
 
 
 def deploy(site: Site, world: World, environments: Collection[Environment]) -> Synced:
-    """Runs the embedded sync loop of these environments once.
+    """Runs the embedded sync loop of these environments once; what others deploy is left to them.
 
     One that cannot be reached for now is logged: its observation says what is wrong with it.
     """
     errors: list[PromotionError] = []
     put_back: dict[str, Reverted] = {}
     for environment in environments:
+        engine = ENGINES[environment.engine.type]
+        if not isinstance(engine, Loop):
+            continue
         head = observe.head(site, world, environment)
         if late := _waiting(site, environment, head):
             errors.append(_undeployed(environment, late))
             continue
         subject = observe.subject(site, environment, head)
         try:
-            deployed = ENGINES[environment.engine.type].sync(
-                environment.engine.settings, subject, site.repository.content(head, site.application.roots)
-            )
+            content = site.repository.content(head, site.application.roots)
+            deployed = engine.sync(environment.engine.settings, subject, content)
         except TemporaryError as exc:
             log.warning("%s: %s", environment.name, exc)
         except PromotionError as exc:
@@ -71,10 +73,15 @@ def _put_back(site: Site, world: World, environment: Environment, head: str, dep
     """Says what was put back; what a whole deployment put back is also to be recorded."""
     if deployed.reverted:
         log.warning("%s: put back %s, changed by hand", environment.name, ", ".join(deployed.reverted[:5]))
-    if deployed.replaced and observe.ran_before(world, environment, head, deployed.replaced):
+    if deployed.replaced and watching.ran_before(world, environment, head, deployed.replaced):
         log.warning("%s: put back %s, where %s ran", environment.name, short(head), short(deployed.replaced))
         return Reverted(site.clock(), head, (), deployed.replaced)
     return None
+
+
+def is_loop(environment: Environment) -> bool:
+    """Whether a sync loop of ours deploys it."""
+    return isinstance(ENGINES[environment.engine.type], Loop)
 
 
 # --- what could not be deployed ------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from promotion import ledger, merging, observe, restoring, trust
 from promotion.errors import ConfigError, LockedError, PromotionError
 from promotion.model import Credential, Environment
 from promotion.observe import Site, World
+from promotion.reconcile import hints
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.words import failure, gist
@@ -70,6 +71,8 @@ def write_all(parts: Sequence[Part]) -> list[Draft | None]:
     if not lot:
         return [part.draft for part in parts]
     written = dict(zip(map(id, lot), _written(lot), strict=True))
+    pushed = [(p.site, p.environment, p.commit) for p in lot if p.environment and p.commit and written[id(p)]]
+    hints.ask((site, environment, commit) for site, environment, commit in pushed if environment and commit)
     return [written.get(id(part), part.draft) for part in parts]
 
 

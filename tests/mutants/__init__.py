@@ -1,11 +1,12 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import asking, deciding, landing, people, proposals, records, undoing
+from tests.mutants import argocd, asking, deciding, landing, people, proposals, records, undoing
 
 MUTANTS = (
     *deciding.MUTANTS,
     *people.MUTANTS,
     *asking.MUTANTS,
+    *argocd.MUTANTS,
     *landing.MUTANTS,
     *proposals.MUTANTS,
     *records.MUTANTS,

@@ -16,8 +16,8 @@ S2 = (
     cut(
         "S2",
         "the revision is read again after the checks",
-        "observe:observe",
-        "again.revision != deployed.revision",
+        "watching:_observation",
+        "_newest(question, again) != _newest(question, seen)",
         "False",
         CHANGED,
         "test_safety::test_s2_a_revision_that_changes_while_it_is_asked_is_not_healthy",
@@ -25,7 +25,7 @@ S2 = (
     cut(
         "S2",
         "what the engine says after the checks counts too",
-        "observe:observe",
+        "watching:_observation",
         "[again.reading] if again.reading else []",
         "[]",
         CHANGED,
@@ -33,9 +33,9 @@ S2 = (
     cut(
         "S2",
         "checks are asked about what is deployed, not about what should be",
-        "observe:observe",
-        "replace(expected, revision=deployed.revision)",
-        "expected",
+        "watching:_asked_of_checks",
+        "replace(question.expected, revision=seen.revision)",
+        "question.expected",
         "test_reconcile::test_checks_are_told_what_is_deployed",
     ),
     cut(
@@ -124,7 +124,7 @@ S3 = (
     cut(
         "S3",
         "no check, no healthy",
-        "observe:observe",
+        "watching:_observation",
         "Reading(Health.UNKNOWN, 'health: none, so nothing says that it is healthy')",
         "Reading(Health.HEALTHY, '')",
         WORST,
@@ -132,7 +132,7 @@ S3 = (
     cut(
         "S3",
         "an engine that says nothing about health",
-        "observe:observe",
+        "watching:_observation",
         "Reading(Health.UNKNOWN, 'health: engine, and the engine says nothing about health')",
         "Reading(Health.HEALTHY, '')",
         WORST,
@@ -140,7 +140,7 @@ S3 = (
     cut(
         "S3",
         "nothing deployed is not healthy",
-        "observe:observe",
+        "watching:_observation",
         "bad or [Reading(Health.MISSING, 'nothing is deployed')]",
         "readings",
         "test_engine_command::test_nothing_deployed_is_never_healthy",
@@ -148,15 +148,15 @@ S3 = (
     cut(
         "S3",
         "the worst answer wins",
-        "observe:observe",
-        "min((r.health for r in readings), key=_WORST.index)",
-        "max((r.health for r in readings), key=_WORST.index)",
+        "watching:_observation",
+        "min((r.health for r in readings), key=WORST_FIRST.index)",
+        "max((r.health for r in readings), key=WORST_FIRST.index)",
         WORST,
     ),
     cut(
         "S3",
         "an engine that cannot be asked gives no observation",
-        "observe:watch_all",
+        "watching:watch_all",
         "isinstance(seen, Observation)",
         "True",
         "test_engine_command::test_where_it_cannot_be_asked_nothing_is_recorded",
