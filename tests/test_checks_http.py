@@ -20,8 +20,10 @@ from typing import Any
 import pytest
 
 import promotion.checks.http as http
+from promotion import web
 from promotion.model import Health, Reading, Subject
 
+CAP = web.Limits().cap
 SHA = "9f8e7d6" + "0" * 33
 OLD = "1a2b3c4" + "0" * 33
 SUBJECT = Subject("shop", "qa", SHA)
@@ -83,7 +85,7 @@ VERSION = {"expect_version": "build.version"}
     ("manners", "settings", "health", "reason"),
     [
         (answer(), {}, HEALTHY, "200"),
-        (answer(b"x" * http.CAP), {}, HEALTHY, "200"),
+        (answer(b"x" * CAP), {}, HEALTHY, "200"),
         (answer(b"", 204), {"expect_status": 204}, HEALTHY, "204"),
         (answer(b"down", 503), {}, DEGRADED, "503, expected 200"),
         (answer(b"", 200), {"expect_status": 401}, DEGRADED, "200, expected 401"),
@@ -121,7 +123,7 @@ VERSION = {"expect_version": "build.version"}
         (answer(b'{"status": ' + b"9" * 9000 + b"}"), STATUS, UNKNOWN, "the answer is not JSON"),
         (answer(b'{"status": "sick", "status": "ok"}'), STATUS, UNKNOWN, "the answer is not JSON"),
         (answer(b"\xff\xfe\xfa"), STATUS, UNKNOWN, "the answer is not JSON"),
-        (answer(b"x" * (http.CAP + 1)), {}, UNKNOWN, "an answer of more than 1 MiB"),
+        (answer(b"x" * (CAP + 1)), {}, UNKNOWN, "an answer of more than 1 MiB"),
         (
             answer(gzip.compress(b"\0" * (64 << 20)), 200, "Content-Encoding: gzip"),
             {},
@@ -279,7 +281,7 @@ def test_a_certificate_nobody_vouches_for(certificate: Path) -> None:
 def test_trusted_tls_works_and_is_never_left(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The machine's own authorities count; a redirect to an unprotected address is refused."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    http._tls.cache_clear()
+    web.tls.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     try:
@@ -289,7 +291,7 @@ def test_trusted_tls_works_and_is_never_left(certificate: Path, monkeypatch: pyt
             said = "redirected from https to an unprotected address"
             assert ask(url, redirects=True) == Reading(UNKNOWN, f"{url}: {said}")
     finally:
-        http._tls.cache_clear()
+        web.tls.cache_clear()
 
 
 def test_secrets_of_a_url_are_never_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -309,7 +311,7 @@ def test_secrets_of_a_url_are_never_said(caplog: pytest.LogCaptureFixture) -> No
     assert b"token=canary" in heard[0]
     assert b"Authorization: Basic" in heard[0]
     assert "canary" not in reading.reason + caplog.text
-    assert http.place("http://bob:p@ss@host:1/a?b@c/d") == "http://host:1/a"
+    assert web.place("http://bob:p@ss@host:1/a?b@c/d") == "http://host:1/a"
 
 
 def test_bodies_are_never_dumped() -> None:

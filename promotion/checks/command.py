@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from promotion.checks.said import first_line
 from promotion.model import Health, Reading, Subject
+from promotion.said import first_line
 from promotion.texts import duration, span
 
 CAP = 64 << 10

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from promotion.checks.command import CAP, Ended, run
-from promotion.checks.said import first_line, one_line
 from promotion.engines.contract import Content, Deployed
 from promotion.engines.workplace import claimed, filled
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Health, Reading, Subject
+from promotion.said import first_line, one_line
 from promotion.spelling import nearest
 from promotion.texts import duration, short
 

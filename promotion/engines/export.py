@@ -10,11 +10,11 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from promotion.checks.said import one_line
 from promotion.engines.contract import Content
 from promotion.engines.manifest import Row, oid_of, parents, with_times
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Entry
+from promotion.said import one_line
 from promotion.texts import shown
 
 DEEPEST = 200
