@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.expectation import Expectation
 from promotion.model import Health, Reading
+from promotion.said import one_line
 from promotion.texts import span
 
 STEPS = 240

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.config import names
+from promotion.said import one_line
 
 ORDER: tuple[tuple[str, ...], ...] = (
     ("dev", "develop", "development", "sandbox"),

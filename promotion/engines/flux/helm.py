@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.flux.source import Source
 from promotion.engines.flux.status import Live, mapping
 from promotion.model import Health, Reading
+from promotion.said import one_line
 
 FAILED = (
     "InstallFailed",

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.contract import Deployed
 from promotion.engines.flux.revision import commit
 from promotion.engines.flux.source import Source
 from promotion.engines.flux.status import Condition, Live
 from promotion.model import Health, Reading
+from promotion.said import one_line
 from promotion.texts import short
 
 FAILED = ("HealthCheckFailed", "BuildFailed", "ReconciliationFailed", "PruneFailed")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.addresses import same_repository
 from promotion.engines.flux.revision import commit
 from promotion.engines.flux.status import Live, mapping
 from promotion.errors import ConfigError
 from promotion.model import Subject
+from promotion.said import one_line
 
 GIT, OCI = "GitRepository", "OCIRepository"
 ORIGIN = "org.opencontainers.image.revision"

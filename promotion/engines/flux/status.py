@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from promotion.checks.said import one_line
+from promotion.said import one_line
 
 REQUESTED = "reconcile.fluxcd.io/requestedAt"
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.contract import Deployed
 from promotion.engines.flux import helm, kustomization
 from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref, entries, left
@@ -17,6 +16,7 @@ from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
 from promotion.engines.flux.status import Live, mapping, taken
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Health, Reading, Subject
+from promotion.said import one_line
 from promotion.texts import short
 
 WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
