@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from promotion.engines.addresses import same_repository
-from promotion.engines.contract import Deployed
-from promotion.engines.flux import helm, kustomization, source, together
+from promotion.engines.contract import Deployed, agreed
+from promotion.engines.flux import helm, kustomization, source
 from promotion.engines.flux.inventory import Ref, entries, left
 from promotion.engines.flux.revision import commit
 from promotion.engines.flux.status import taken
@@ -271,11 +271,13 @@ def test_being_deleted() -> None:
     assert judged(flux.kustomization(M, deletionTimestamp="2026-01-01T00:00:00Z"))[1] is PROGRESSING
 
 
-@pytest.mark.parametrize("told", ["main", f"main@sha1:{M[:12]}", f"latest@sha256:{'0' * 64}", None])
-def test_a_revision_that_names_no_commit(told: str | None) -> None:
+@pytest.mark.parametrize("told", ["main", f"main@sha1:{M[:12]}", f"latest@sha256:{'0' * 64}"])
+def test_a_revision_that_names_no_commit(told: str) -> None:
     """Ready, at nothing that could be looked up."""
     ks = flux.kustomization(M, status={"lastAppliedRevision": told, "lastAttemptedRevision": told})
     assert judged(ks) == (M, UNKNOWN)
+    nothing = {"lastAppliedRevision": None, "lastAttemptedRevision": None}
+    assert judged(flux.kustomization(M, condition("Ready", "True"), status=nothing)) == (M, UNKNOWN)
 
 
 def test_a_request_that_is_not_handled_yet_is_told() -> None:
@@ -540,7 +542,7 @@ def both(one: tuple[str | None, Health], other: tuple[str | None, Health]) -> tu
         (name, Deployed(revision, Reading(health, f"{name} {health}")))
         for name, (revision, health) in (("a", one), ("b", other))
     ]
-    said = together.together(answers, M)
+    said = agreed(answers, M)
     assert said.reading is not None
     return said.revision, said.reading.health
 

@@ -121,7 +121,7 @@ def test_several_objects_agree_or_are_on_their_way() -> None:
         B,
         Reading(Health.PROGRESSING, "not all at one commit: web aaaaaaa, db bbbbbbb"),
     )
-    assert agreed([("web", Deployed(None)), ("db", Deployed(B, OK))], A).revision == B
+    assert agreed([("web", Deployed(None)), ("db", Deployed(B, OK))], A).revision == A
 
 
 def test_objects_agree_at_commits_that_are_the_same_in_scope(share: Share, elsewhere: Elsewhere) -> None:

@@ -44,19 +44,34 @@ class Deployed:
 
 
 def agreed(parts: Sequence[tuple[str, Deployed]], expected: str | None) -> Deployed:
-    """What several objects say together: all at one revision, and the worst answer of all; else they are on their way."""
+    """What several objects say together: all at one revision, and the worst answer of all.
+
+    Else they are on their way to what is expected, unless that has failed in one of them: what still runs in another was well,
+    and stays so on record.
+    """
     if len(parts) == 1:
         return parts[0][1]
-    revisions = [deployed.revision for _, deployed in parts]
-    if len(set(revisions)) > 1:
-        said = ", ".join(f"{name} {short(deployed.revision)}" for name, deployed in parts[:5])
-        revision = expected if expected in revisions else next(filter(None, revisions))
-        return Deployed(revision, Reading(Health.PROGRESSING, f"not all at one commit: {said}"), parts=tuple(parts))
     silent = Reading(Health.UNKNOWN, "says nothing of its health")
-    readings = [(name, deployed.reading or silent) for name, deployed in parts]
+    said = [(name, deployed.revision, deployed.reading or silent) for name, deployed in parts]
+    revisions = {revision for _, revision, _ in said}
+    if len(revisions) == 1:
+        return Deployed(revisions.pop(), _worst([(name, reading) for name, _, reading in said]), parts=tuple(parts))
+    failed = [(name, reading) for name, at, reading in said if at == expected and reading.health is Health.DEGRADED]
+    if failed and expected:
+        return Deployed(expected, _worst(failed), parts=tuple(parts))
+    where = "not all at one commit: " + ", ".join(f"{name} {short(revision)}" for name, revision, _ in said[:5])
+    kept = [(name, reading) for name, _, reading in said if reading.health in UNSETTLED]
+    reading = _worst(kept) if kept else Reading(Health.PROGRESSING, "")
+    reading = Reading(reading.health, "; ".join(filter(None, (where, reading.reason)))[:400])
+    return Deployed(expected or next(filter(None, revisions)), reading, parts=tuple(parts))
+
+
+UNSETTLED = (Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED)
+
+
+def _worst(readings: Sequence[tuple[str, Reading]]) -> Reading:
     health = min((reading.health for _, reading in readings), key=WORST_FIRST.index)
-    why = "; ".join(f"{name}: {reading.reason}" for name, reading in readings if reading.health is health)
-    return Deployed(revisions[0], Reading(health, why[:400]), parts=tuple(parts))
+    return Reading(health, "; ".join(f"{name}: {r.reason}" for name, r in readings if r.health is health)[:400])
 
 
 @runtime_checkable

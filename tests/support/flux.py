@@ -63,7 +63,8 @@ def kustomization(
         "sourceRef": {"kind": "GitRepository", "name": "shop"},
         **more.pop("spec", {}),
     }
-    ready = condition("Ready", "True", "ReconciliationSucceeded", f"Applied revision: {at(applied or M)}")
+    told = more.get("status", {}).get("lastAppliedRevision") or at(applied or M)
+    ready = condition("Ready", "True", "ReconciliationSucceeded", f"Applied revision: {told}")
     status: dict[str, Any] = {
         "observedGeneration": 1,
         "conditions": list(conditions) or [ready],

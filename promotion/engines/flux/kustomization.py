@@ -24,6 +24,7 @@ FAILED = ("HealthCheckFailed", "BuildFailed", "ReconciliationFailed", "PruneFail
 """Reasons of an attempt that ended badly. Others are of passes that did not come so far."""
 NO_PATH = "kustomization path not found"
 FETCHED = re.compile(r"Fetching manifests for revision (\S+) with ")
+APPLIED = re.compile(r"Applied revision: (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,10 @@ def _in_a_pass(seen: Seen) -> Deployed | None:
     healthy = seen.live.conditions.get("Healthy")
     if healthy is not None and healthy.status != "True":
         return _unsettled(seen, f"Ready, and yet {healthy}")
-    if seen.attempted != seen.applied:
-        return _unsettled(seen, f"Ready, but {one_line(str(seen.attempted), 100)} was attempted last")
+    about = APPLIED.fullmatch(seen.ready.message) if seen.ready else None
+    for other in (seen.attempted, about[1] if about else seen.applied):
+        if other != seen.applied:
+            return _unsettled(seen, f"Ready, and yet about {one_line(str(other), 100)} as well")
     return None
 
 

@@ -15,11 +15,9 @@ from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCE
 from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
 from promotion.engines.flux.status import Live, mapping, taken
 from promotion.errors import ConfigError, PromotionError
-from promotion.model import Health, Reading, Subject
+from promotion.model import WORST_FIRST, Health, Reading, Subject
 from promotion.said import one_line
 from promotion.texts import short
-
-WORST = (Health.DEGRADED, Health.MISSING, Health.UNKNOWN, Health.PROGRESSING, Health.SUSPENDED, Health.HEALTHY)
 
 Shelf = Mapping[Ref, Any]
 """What was read: an object, None for one that is not there, or the error that kept it from being read."""
@@ -27,19 +25,22 @@ Shelf = Mapping[Ref, Any]
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """`judge` says how any one object is. `wanted` is filled on the way: what is to be read, and in which version ("": any)."""
+    """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
+    ("": any), and what the answer rests on."""
 
     shelf: Shelf
     subject: Subject
     repository: str
     judge: Callable[[Mapping[str, Any]], Reading]
     wanted: dict[Ref, str] = field(default_factory=dict)
+    used: set[Ref] = field(default_factory=set)
 
     def take(self, ref: Ref, version: str = "") -> Any:
         """What is on the shelf, else None. Raises the error that kept it from being read."""
         if ref not in self.shelf:
             self.wanted[ref] = version
             return None
+        self.used.add(ref)
         found = self.shelf[ref]
         if isinstance(found, PromotionError):
             raise found
@@ -87,7 +88,7 @@ def source_of(live: Live) -> Ref:
 
 def worst(readings: list[Reading]) -> Reading:
     """The worst of them, with what the others like it say."""
-    health = min((each.health for each in readings), key=WORST.index)
+    health = min((each.health for each in readings), key=WORST_FIRST.index)
     said = list(dict.fromkeys(each.reason for each in readings if each.health is health))
     more = f"; and {len(said) - 3} more" if len(said) > 3 else ""
     return Reading(health, "; ".join(said[:3]) + more)
