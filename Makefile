@@ -15,7 +15,7 @@ ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 REMAKE := remake
 endif
 
-.PHONY: help demo demo-clean test e2e assets robustness mutants lint format bench lock clean .venv remake
+.PHONY: help demo demo-clean test e2e assets robustness mutants oracles lint format bench lock clean .venv remake
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ robustness: .venv  ## half an hour of kills, faults and crowds, judged by a chec
 
 mutants: .venv  ## remove each guard of docs/safety.md in turn, in a copy: does a test notice? (ONLY=S4)
 	$(BIN)/python -m tests.mutants -j "$$(nproc)" $(addprefix --only ,$(ONLY))
+
+oracles: .venv  ## what other projects' tests say of the health of objects, against our rules (docs/health.md)
+	$(BIN)/python -m tests.oracles
 
 lint: .venv  ## ruff, mypy --strict and import-linter
 	$(BIN)/ruff check .

@@ -1,0 +1,35 @@
+"""Our judgement of health against what other projects' own tests say (../shared/oracles/health)."""
+
+from __future__ import annotations
+
+import pytest
+
+from promotion.model import Health
+from tests.oracles.cases import Case, cases, folder
+
+pytestmark = pytest.mark.skipif(folder() is None, reason="no ../shared/oracles/health beside this checkout")
+
+STRICTER = {"kstatus:TestPodStatus/podCompletedFailed": "Argo CD: a pod that has failed is degraded"}
+"""Where kstatus and Argo CD contradict each other: the stricter answer is right, and it is Argo CD's."""
+NOT_BUILT_IN = {f"kstatus:TestCRDGenericStatus/{name}": "no rule is unknown" for name in ("crdNoStatus", "crdReady")}
+
+
+def of(*sources: str) -> list[Case]:
+    return [case for case in cases() if case.source in sources]
+
+
+def test_nothing_is_healthy_that_is_not() -> None:
+    """A false healthy is the worst answer there is: none, of all cases."""
+    assert [case.id for case in cases() if case.false_healthy] == []
+
+
+def test_built_in_kinds_agree_exactly() -> None:
+    """Each case, but those where kstatus alone is laxer."""
+    differing = {case.id for case in of("kstatus", "gitops-engine") if not case.agrees}
+    assert differing == STRICTER.keys() | NOT_BUILT_IN.keys()
+    assert not [case for case in cases() if case.id in differing and case.reading.health is Health.HEALTHY]
+
+
+def test_expressions_answer_as_with_flux() -> None:
+    """Flux' own table of healthCheckExprs."""
+    assert [case.id for case in of("flux-cel") if not case.agrees] == []
