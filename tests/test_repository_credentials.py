@@ -265,8 +265,8 @@ def test_a_connection_that_is_cut(host: GitHost, opened: Opened, fault: Fault) -
 @pytest.mark.parametrize("fault", [Fault(delay=60), Fault("POST", stall=20)], ids=["silent", "stalled"])
 def test_a_host_that_hangs(host: GitHost, opened: Opened, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """75 at the deadline, and git is gone."""
-    monkeypatch.setattr("promotion.repository.clone.REMOTE_SECONDS", 1)
-    monkeypatch.setattr("promotion.repository.clone.TRANSFER_SECONDS", 1)
+    monkeypatch.setattr("promotion.repository.remote.REMOTE_SECONDS", 1)
+    monkeypatch.setattr("promotion.repository.remote.TRANSFER_SECONDS", 1)
     host.faults.append(fault)
     repository = opened()
     with pytest.raises(TemporaryError, match="did not answer in time"):

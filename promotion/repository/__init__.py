@@ -4,7 +4,8 @@ No checkout, no hook, no filter runs here, and no decision is taken here. What a
 remote each time; the clone is an object store that may be deleted at any moment.
 """
 
-from promotion.repository.clone import Repository, Snapshot, Update
+from promotion.repository.clone import Repository, Snapshot
 from promotion.repository.process import Git
+from promotion.repository.remote import Update
 
 __all__ = ["Git", "Repository", "Snapshot", "Update"]

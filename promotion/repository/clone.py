@@ -1,4 +1,4 @@
-"""The clone cache of one remote, and every question and change that goes through it."""
+"""The clone cache of one remote, and every question and change that goes through it. What is said to the remote is in `remote`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Commit, Credential, Entry
@@ -18,28 +17,16 @@ from promotion.repository.content import Content
 from promotion.repository.formats import SUBMODULE, TREE
 from promotion.repository.history import History
 from promotion.repository.objects import Objects
-from promotion.repository.process import Answer, Git
+from promotion.repository.process import Git
+from promotion.repository.remote import BrokenCloneError, Remote, Update
 from promotion.repository.signing import Signatures
 from promotion.repository.store import OID, Store
 from promotion.repository.threeway import Merges, Triple, marked, three_way
-from promotion.repository.words import failure, gist
 
 log = logging.getLogger(__name__)
 
-GROWTH = "blob:limit=1m"
-"""The filter for what grows: all but huge blobs. Without any filter, Git takes the pack for a complete one and refuses it
-where a changed tree names old blobs that the clone lacks ("did not receive expected object", seen with 2.39)."""
-REMOTE_SECONDS = 60
-TRANSFER_SECONDS = 600
-OWN_FAULT = re.compile(
-    r"corrupt|bad object|unable to read|loose object|packfile|bad tree|missing (blob|tree|commit)|reference broken"
-    r"|cannot lock ref|shallow|'origin' does not appear|unable to (unpack|parse)|cannot read existing|hash mismatch"
-    r"|garbage at end|invalid object"
-)
-"""What git says of a broken clone."""
 NOT_THERE = re.compile(r"not our ref|unadvertised object")
 """What a remote says of an object that it has not, or that no branch of it holds; anything else is no answer."""
-FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +39,6 @@ class Snapshot:
         return self.tips.get(ref)
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
-    """One ref of a push: it must still be at `old` (None: not exist), and `new` must descend from it by first parents."""
-
-    ref: str
-    old: str | None
-    new: str
-
-
 class Repository:
     """One remote through its clone cache; several processes may share the cache. Close it, or use `with`.
 
@@ -70,13 +48,11 @@ class Repository:
     def __init__(self, url: str, git: Git, folder: Path, credential: Credential | None = None) -> None:
         self.url = url
         self._git = git
-        self._credential = credential
         self.path = folder / f"{sha256(url.encode()).hexdigest()[:20]}.git"
+        self._remote = Remote(url, git, self.path, credential, self._remove)
         self.objects = Objects(Store(git, self.path), self._lacks)
         self.history = History(git, self.path, self.objects, self._lacks)
         self.signatures = Signatures(git, self.path, self.objects)
-        self._complete: dict[str, str] | None = None
-        """Refs whose whole history is known to be in the clone, from an earlier fetch or our own push."""
         self.memo: dict[tuple[object, ...], object] = {}
         """What was found out about commits, which never changes; see `remembered`."""
 
@@ -98,7 +74,7 @@ class Repository:
         """
         try:
             return self._refresh([*refs, *whole], frozenset(whole))
-        except _BrokenClone as exc:
+        except BrokenCloneError as exc:
             log.warning("the clone cache of %s is broken (%s): making it again", self.url, exc.message)
             self._remove()
             return self._refresh([*refs, *whole], frozenset(whole))
@@ -106,15 +82,11 @@ class Repository:
     def branches(self) -> Mapping[str, str]:
         """All branches of the remote and their tips, without fetching anything."""
         self._ensure()
-        return {ref.removeprefix("refs/heads/"): oid for ref, oid in self._ask(["refs/heads/*"]).items()}
+        return {ref.removeprefix("refs/heads/"): oid for ref, oid in self._remote.tips(["refs/heads/*"]).items()}
 
     def default_branch(self) -> str | None:
         """The branch that the remote's HEAD names, whether it is there or not."""
-        answer = self._talk("ls-remote", "--symref", "origin", "HEAD", seconds=REMOTE_SECONDS)
-        if answer.status:
-            raise self._fault(answer.said)
-        found = re.search(rb"^ref: refs/heads/(\S+)\tHEAD$", answer.output, re.MULTILINE)
-        return found[1].decode("utf-8", "surrogateescape") if found else None
+        return self._remote.default_branch()
 
     def push(self, updates: Sequence[Update], credential: Credential | None = None) -> str:
         """Compare-and-swap of several refs at once. Returns what the remote said, '' if nothing.
@@ -125,26 +97,11 @@ class Repository:
         for update in updates:
             if update.old is not None and not self._grows(update):
                 raise AssertionError(f"{update.new} would rewrite {update.ref}")
-        args = ["push", "--porcelain", "--atomic", "--no-verify", "--no-signed"]
-        args += [f"--force-with-lease={u.ref}:{u.old or ''}" for u in updates]
-        args += ["origin", *(f"{u.new}:{u.ref}" for u in updates)]
-        answer = self._talk(*args, credential=credential)
-        self._complete = {**self._known(), **{u.ref: u.new for u in updates}}
-        refused = [line for line in answer.output.decode("utf-8", "replace").splitlines() if line.startswith("!")]
-        if answer.status:
-            self._fault(answer.said)
-        return "\n".join([answer.said, *refused]) if answer.status else ""
+        return self._remote.push(updates, credential)
 
     def look_for_token(self, credential: Credential | None) -> None:
         """Raises ConfigError when the token is not where it should be."""
-        self._git.login(credential, self.url)
-
-    def _talk(
-        self, *args: str, credential: Credential | None = None, seconds: float = TRANSFER_SECONDS, **more: Any
-    ) -> Answer:
-        """A git command that speaks with the remote; the token is read anew, and only this one process gets it."""
-        login = self._git.login(credential or self._credential, self.url)
-        return self._git.run(self.path, *args, seconds=seconds, login=login, **more)
+        self._remote.look_for_token(credential)
 
     def _grows(self, update: Update) -> bool:
         oid: str | None = update.new
@@ -160,48 +117,17 @@ class Repository:
     def _refresh(self, refs: Sequence[str], whole: frozenset[str]) -> Snapshot:
         self._ensure()
         for _ in range(3):
-            tips = self._ask(refs)
-            known = set(self._known().values())
+            tips = self._remote.tips(refs)
+            known = set(self._remote.complete().values())
             missing = [ref for ref, oid in tips.items() if oid not in known]
             if missing:
-                self._fetch(missing, whole)
+                self._remote.fetch(missing, whole)
             if all(self.objects.is_stored(tips[ref]) for ref in missing):
-                self._complete = {**self._known(), **tips}
+                self._remote.completed(tips)
                 break
         else:
             raise TemporaryError("its branches move faster than they can be fetched", where=self.url)
         return Snapshot(tips)
-
-    def _ask(self, refs: Sequence[str]) -> dict[str, str]:
-        answer = self._talk("ls-remote", "--end-of-options", "origin", *refs, seconds=REMOTE_SECONDS)
-        if answer.status:
-            raise self._fault(answer.said)
-        lines = (line.partition("\t") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
-        globs = tuple(ref[:-1] for ref in refs if ref.endswith("*"))
-        return {ref: oid for oid, _, ref in lines if ref in refs or (globs and ref.startswith(globs))}
-
-    def _fetch(self, refs: Sequence[str], whole: frozenset[str]) -> None:
-        """New branches come without blobs; what grows on known ones comes whole: that costs what the change costs."""
-        old = self._known()
-        first = [ref for ref in refs if ref not in old and ref not in whole]
-        with cache.lock(self.path):
-            for chosen, filters in ((first, "blob:none"), ([r for r in refs if r not in first], GROWTH)):
-                if not chosen:
-                    continue
-                args = [*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)]
-                answer = self._talk(*args)
-                if answer.status:
-                    raise self._fault(answer.said)
-            cache.tidy(self._git, self.path)
-
-    def _known(self) -> Mapping[str, str]:
-        if self._complete is None:
-            answer = self._git.run(self.path, "for-each-ref", "--format=%(objectname) %(refname)")
-            if answer.status:
-                raise _BrokenClone(gist(answer.said), where=self.url)
-            lines = (line.partition(" ") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
-            self._complete = {ref: oid for oid, _, ref in lines}
-        return self._complete
 
     # --- contents ---------------------------------------------------------------------------------------------------
 
@@ -230,14 +156,8 @@ class Repository:
 
     def prefetch(self, oids: Sequence[str]) -> None:
         """Fetches these objects in one go, as git itself does for a partial clone."""
-        if not oids:
-            return
-        with cache.lock(self.path):
-            args = (*FETCH, "--filter=blob:none", "--stdin", "origin")
-            wanted = "".join(f"{oid}\n" for oid in oids).encode()
-            answer = self._talk(*args, stdin=wanted, config=[("fetch.negotiationAlgorithm", "noop")])
-        if answer.status:
-            raise self._fault(answer.said)
+        if oids:
+            self._remote.fetch_objects(oids)
 
     def prefetch_below(self, tops: Sequence[Entry]) -> None:
         """Makes sure that these files, and every file below these trees, are in the clone."""
@@ -318,18 +238,6 @@ class Repository:
         self._remove()  # it is only a cache: the next refresh makes it again
         return TemporaryError(f"the clone cache lacks {what}; it is made again", where=self.url)
 
-    def _fault(self, said: str) -> PromotionError:
-        """What a failed git command means. A clone that is at fault itself goes: the next refresh makes it again.
-
-        Git names the clone's path for most of its faults, a lock too: whoever changes a clone holds ours, so it is a dead
-        one's. What the remote itself says is no sign of it.
-        """
-        ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
-        if str(self.path) in ours or OWN_FAULT.search(ours):
-            self._remove()
-            return _BrokenClone(gist(ours, 120), where=self.url)
-        return failure(said, self.url, self._credential)
-
     def _ensure(self) -> None:
         if cache.make(self._git, self.path, self.url):
             self._forget()
@@ -342,8 +250,4 @@ class Repository:
         self.objects.close()
         self.objects.forget()
         self.memo.clear()
-        self._complete = None
-
-
-class _BrokenClone(TemporaryError):
-    """The clone itself is at fault, not the remote; it is only a cache, so the next refresh makes it again."""
+        self._remote.forget()

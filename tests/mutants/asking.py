@@ -628,7 +628,7 @@ S15 = (
         "only the process that talks to a host gets a token",
         "repository.clone:Repository.is_ancestor",
         "self._git.run(self.path, 'merge-base', '--is-ancestor', old, new)",
-        "self._talk('merge-base', '--is-ancestor', old, new)",
+        "self._remote._talk('merge-base', '--is-ancestor', old, new)",
         "test_repository_credentials::test_only_who_talks_to_the_host_is_told_of_a_token",
     ),
     cut(

@@ -21,7 +21,7 @@ S4 = (
     cut(
         "S4",
         "a lease on the branch",
-        "repository.clone:Repository.push",
+        "repository.remote:Remote.push",
         LEASES,
         ONLY_LEDGER,
         REWOUND,
@@ -29,7 +29,7 @@ S4 = (
     cut(
         "S4",
         "a lease on the ledger",
-        "repository.clone:Repository.push",
+        "repository.remote:Remote.push",
         LEASES,
         "[f\"--force-with-lease={u.ref}:{u.old or ''}\" for u in updates if '/promotion/' not in u.ref]",
         "test_safety::test_s4_a_ledger_that_was_rewound_gets_nothing",
@@ -37,7 +37,7 @@ S4 = (
     cut(
         "S4",
         "a push lands whole or not at all",
-        "repository.clone:Repository.push",
+        "repository.remote:Remote.push",
         "['push', '--porcelain', '--atomic', '--no-verify', '--no-signed']",
         "['push', '--porcelain', '--no-verify', '--no-signed']",
         "test_repository::test_a_push_moves_several_refs_or_none",
@@ -53,7 +53,7 @@ S4 = (
                 "after.tip(target) != (branch.old if branch else before.tip(target))",
                 "False",
             ),
-            Edit("repository.clone:Repository.push", LEASES, ONLY_LEDGER),
+            Edit("repository.remote:Remote.push", LEASES, ONLY_LEDGER),
         ],
         REWOUND,
     ),
@@ -325,8 +325,8 @@ S7 = (
     cut(
         "S7",
         "a broken clone is made again",
-        "repository.clone:Repository._fault",
-        "str(self.path) in ours or OWN_FAULT.search(ours)",
+        "repository.remote:Remote._fault",
+        "str(self._path) in ours or OWN_FAULT.search(ours)",
         "False",
         "test_repository::test_a_broken_clone_is_made_again",
     ),
