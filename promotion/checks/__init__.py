@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promotion.checks import command, http
+from promotion.checks import command, http, metric
 from promotion.checks.contract import Check
 
-CHECKS: dict[str, Check] = {"http": http.ask, "command": command.ask}
+CHECKS: dict[str, Check] = {"http": http.ask, "command": command.ask, "metric": metric.ask}

@@ -14,6 +14,7 @@ from promotion.config import credentials, document, people, trust
 from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
 from promotion.config.places import directory
+from promotion.config.questions import rooted
 from promotion.config.schema import problems, schema
 from promotion.config.written import Merged, Named, applications
 from promotion.errors import ConfigError
@@ -134,9 +135,9 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
         source=written.get("from"),
         auto=written.get("auto", True),
         engine=_spec(_engine(filled["engine"], base)),
-        health=() if isinstance(written["health"], str) else tuple(map(_spec, filled["health"])),
+        health=() if isinstance(written["health"], str) else _checks(filled["health"], base),
         engine_says=written["health"] == "engine",
-        gates=tuple(map(_spec, filled.get("gates", ()))),
+        gates=_checks(filled.get("gates", ()), base),
         protect=tuple(written.get("protect", ())),
         requires=tuple(written.get("requires", ())),
         strategy=written.get("strategy", "merge"),
@@ -164,6 +165,10 @@ def _deciding(merged: Merged, named: Named) -> Mapping[str, Any]:
 
 def _in_force(merged: Merged, environment: Environment) -> Mapping[str, Any]:
     return {**environment.deciding, **{key: merged.values[key] for key in ("dwell", "auto") if key in merged.values}}
+
+
+def _checks(written: Sequence[Mapping[str, Any]], base: Path) -> tuple[Spec, ...]:
+    return tuple(_spec(rooted(each, base)) for each in written)
 
 
 def _spec(written: Mapping[str, Any]) -> Spec:

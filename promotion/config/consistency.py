@@ -16,6 +16,7 @@ from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
 from promotion.config.people import of_approvals, of_people
 from promotion.config.places import of_environments, of_repositories, of_scope, places_of
+from promotion.config.questions import of_questions
 from promotion.config.schema import schema
 from promotion.config.written import FILLED, PLACEHOLDER, PLACEHOLDERS, Finding, Merged, Named, nobody
 from promotion.model import Verify
@@ -44,6 +45,7 @@ def findings(
             *of_graph(application, known),
             *of_approvals(application, data, raw, known),
             *of_environments(application, places),
+            *of_questions(application),
             *credentials.findings(application, data),
         ]
         yield from (each for each in found if each.steps not in told)
@@ -118,9 +120,10 @@ def _of_environment(each: Merged) -> Iterator[Finding]:
         yield from _of_verification(each)
     for key in FILLED:
         for below, text in _texts(each.values.get(key), each.at(key)):
+            known = (*PLACEHOLDERS, *(["revision"] if key != "engine" and below[-1] == "query" else []))
             for found in PLACEHOLDER.finditer(text):
-                if found[1] not in PLACEHOLDERS:
-                    choices = nearest(found[1], [f"{{{word}}}" for word in PLACEHOLDERS])
+                if found[1] not in known:
+                    choices = nearest(found[1], [f"{{{word}}}" for word in known])
                     yield Finding(below, f"no placeholder `{plain(found[0])}`{choices}")
     engine = each.values.get("engine") or {}
     if each.values.get("health") == "engine" and engine.get("type") == "directory":

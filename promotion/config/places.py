@@ -1,4 +1,4 @@
-"""Who has which branch, ledger, scope, directory and address, so that nobody has another's; pure, must not ask anybody."""
+"""Who has which branch, ledger, scope and directory, so that nobody has another's; pure, must not ask anybody."""
 
 from __future__ import annotations
 
@@ -139,11 +139,10 @@ def _overlap(path: str, theirs: str, other: str, branch: str, both: bool) -> str
 
 
 def of_environments(application: Named, places: Places) -> Iterator[Finding]:
-    """Branches, directories and addresses of one application; `places` grows by them."""
+    """Branches and directories of one application; `places` grows by them."""
     taken = places.refs[names.same(application.place)]
     yield from _of_branches(application, taken)
     yield from _of_directories(application, places)
-    yield from _of_addresses(application)
 
 
 def _bare_first(application: Named, key: str) -> list[Merged]:
@@ -187,15 +186,6 @@ def _of_directories(application: Named, places: Places) -> Iterator[Finding]:
             whose = _whose(application, first[0], first[1])
             text = f"{whose} is deployed to this directory already: an environment needs one of its own"
             yield Finding(steps, text)
-
-
-def _of_addresses(application: Named) -> Iterator[Finding]:
-    for each in application.environments:
-        for key in ("health", "gates"):
-            asked = each.filled.get(key)
-            for i, check in enumerate(asked if isinstance(asked, list) else []):
-                if check and check.get("type") == "http" and (wrong := names.url(check.get("url", "http://unknown"))):
-                    yield Finding((*each.at(key), i, "url"), wrong)
 
 
 def directory(path: str, base: Path) -> str:

@@ -1,6 +1,6 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import argocd, asking, deciding, landing, people, proposals, records, undoing
+from tests.mutants import argocd, asking, deciding, landing, measuring, people, proposals, records, undoing
 
 MUTANTS = (
     *deciding.MUTANTS,
@@ -8,6 +8,7 @@ MUTANTS = (
     *asking.MUTANTS,
     *argocd.MUTANTS,
     *landing.MUTANTS,
+    *measuring.MUTANTS,
     *proposals.MUTANTS,
     *records.MUTANTS,
     *undoing.MUTANTS,
