@@ -171,7 +171,11 @@ TABLE: list[tuple[Fault, type[PromotionError], str]] = [
     (Fault(status=503), TemporaryError, "the server answers 503"),
     (Fault(status=503, retry_after=3600), TemporaryError, "the server answers 503"),
     (Fault(status=504, body=b"<html>"), TemporaryError, "the server answers 504$"),
-    (Fault(reset=True), TemporaryError, "cannot get ConfigMap shop/a: connection reset by peer"),
+    (
+        Fault(reset=True),
+        TemporaryError,
+        "cannot get ConfigMap shop/a: (connection reset by peer|the answer .* was cut off)",
+    ),
     (Fault(cut=0), TemporaryError, "the answer is not HTTP, or was cut off"),
     (Fault(cut=50), TemporaryError, "the answer is not HTTP, or was cut off"),
     (Fault(body=b'{"kind": "Conf'), TemporaryError, "the answer is not JSON, or was cut off"),
