@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.argocd.sources import FULL_ID, Json, Tracked, at, name_of, rows, same_spec, tracked
 from promotion.engines.contract import Deployed
 from promotion.model import Health, Reading, Subject
+from promotion.said import one_line
 from promotion.texts import short
 
 REFRESH, HYDRATE = "argocd.argoproj.io/refresh", "argocd.argoproj.io/hydrate"

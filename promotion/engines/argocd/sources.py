@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promotion.checks.said import one_line
 from promotion.engines.addresses import same_repository
 from promotion.errors import ConfigError
 from promotion.model import Subject
+from promotion.said import one_line
 
 FULL_ID = re.compile(r"[0-9a-f]{40}")
 KEPT_WHOLE = "valuesObject"
