@@ -510,7 +510,8 @@ def test_a_hydration_that_runs_or_failed() -> None:
         now = {"phase": phase, "drySHA": NEW, "message": "no push" if phase == "Failed" else ""}
         app = hydrated(OLD, status__sourceHydrator__currentOperation=now)
         assert words(app) == (NEW, Health.PROGRESSING, f"its hydration is {word}")
-    assert words(hydrated(status__sourceHydrator__currentOperation=None))[1] is Health.PROGRESSING
+    for now in (None, {"phase": "Hydrating", "drySHA": NEW}, {"phase": "Hydrated", "drySHA": OLD}):
+        assert words(hydrated(status__sourceHydrator__currentOperation=now))[1] is Health.PROGRESSING
     assert words(hydrated(metadata__annotations={"argocd.argoproj.io/hydrate": "normal"}))[1] is Health.PROGRESSING
 
 

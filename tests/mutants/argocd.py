@@ -117,6 +117,7 @@ MUTANTS = (
     ),
     cut("S2", "HEAD is no branch's name", f"{JUDGE}:_by_head", "not seen.followed.by_head", "True", HEAD),
     cut("S2", "a hydration that is not over", f"{JUDGE}:_hydrating", "phase == 'Hydrated'", "True", HYDRATED),
+    cut("S2", "a hydration of another commit", f"{JUDGE}:_hydrating", "dry == seen.compared", "True", HYDRATED),
     cut(
         "S2",
         "what is compared is what was hydrated",
