@@ -315,8 +315,8 @@ def gate(**more: Any) -> dict[str, Any]:
                                   "in Git"),
         # engines
         (root(engine=None), f"{ONE}.engine: missing"),
-        (root(engine={}), f"{ONE}.engine.type: missing (directory, command)"),
-        (root(engine={"type": "argocd"}), f"{ONE}.engine.type: `argocd` is not known here (directory, command)"),
+        (root(engine={}), f"{ONE}.engine.type: missing (directory, command, argocd)"),
+        (root(engine={"type": "jenkins"}), f"{ONE}.engine.type: `jenkins` is not known here (directory, command, argocd)"),
         (root(engine={"type": "directory"}), f"{ONE}.engine.path: missing"),
         (root(engine={"type": "comand"}), f"{ONE}.engine.type: `comand` is not known here; did you mean `command`? (directory, "
                                           "command)"),

@@ -118,7 +118,7 @@ NOT_SETTLED: dict[str, tuple[dict[str, Any], str | None, Health, str]] = {
         "was changed since",
     ),
     "another destination since": (
-        application(spec__destination={"server": "https://kubernetes.default.svc", "namespace": "else"}),
+        application(spec__destination={"server": "https://cluster.example.com", "namespace": "else"}),
         NEW,
         Health.PROGRESSING,
         "was changed since",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promotion.engines import command, directory
+from promotion.engines import argocd, command, directory
 from promotion.engines.contract import Engine
 
-ENGINES: dict[str, Engine] = {"directory": directory, "command": command}
+ENGINES: dict[str, Engine] = {"directory": directory, "command": command, "argocd": argocd}

@@ -27,7 +27,7 @@ def source(**more: Any) -> dict[str, Any]:
 
 def application(revision: str = NEW, name: str = "shop-qa", **changes: Any) -> dict[str, Any]:
     """One that is synced to `revision` and well. `changes` by dotted path, with `__` for the dots; None takes away."""
-    destination = {"server": "https://kubernetes.default.svc", "namespace": "shop"}
+    destination = {"server": "https://cluster.example.com", "namespace": "shop"}
     app: dict[str, Any] = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",

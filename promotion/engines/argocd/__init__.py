@@ -42,7 +42,9 @@ def observe_all(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
     found: dict[int, Found] = {}
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, max(1, len(places)))) as pool:
         for numbers, answers in zip(
-            places.values(), pool.map(lambda numbers: _of_place([asked[n] for n in numbers]), places.values()), strict=True
+            places.values(),
+            pool.map(lambda numbers: _of_place([asked[n] for n in numbers]), places.values()),
+            strict=True,
         ):
             found |= zip(numbers, answers, strict=True)
     return [_judged(settings, subject, found[number]) for number, (settings, subject) in enumerate(asked)]
@@ -52,7 +54,9 @@ def _judged(settings: Mapping[str, Any], subject: Subject, found: Found) -> Depl
     if isinstance(found, PromotionError):
         return found
     try:
-        return agreed([(name_of(app), judge(app, subject, _repository(settings, subject))) for app in found], subject.revision)
+        return agreed(
+            [(name_of(app), judge(app, subject, _repository(settings, subject))) for app in found], subject.revision
+        )
     except PromotionError as exc:
         return exc
 

@@ -79,7 +79,11 @@ class Api:
     def _refused(self, status: int, body: bytes, said: str) -> PromotionError:
         why = _message(body)
         if status == 401:
-            mend = f"put a valid one into {self.credential}" if self.credential else "name it as `token_env` or `token_file`"
+            mend = (
+                f"put a valid one into {self.credential}"
+                if self.credential
+                else "name it as `token_env` or `token_file`"
+            )
             return ConfigError(f"Argo CD does not accept the token, if any (401){why}", where=self.host, hint=mend)
         if status == 403:
             hint = "the token's role needs `applications, get`"

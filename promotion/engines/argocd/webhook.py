@@ -32,7 +32,9 @@ def push(settings: Mapping[str, Any], subject: Subject, repository: str) -> None
     except UnansweredError as exc:
         raise TemporaryError(str(exc), where=place(url)) from exc
     if not 200 <= answer.status < 300:
-        raise ConfigError(f"refuses a push event ({answer.status}): is `webhook` right, and its secret?", where=place(url))
+        raise ConfigError(
+            f"refuses a push event ({answer.status}): is `webhook` right, and its secret?", where=place(url)
+        )
 
 
 KINDS = {"": "sha1", "-256": "sha256"}
