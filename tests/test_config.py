@@ -319,7 +319,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (root(engine={"type": "jenkins"}), f"{ONE}.engine.type: `jenkins` is not known here (directory, command, argocd)"),
         (root(engine={"type": "directory"}), f"{ONE}.engine.path: missing"),
         (root(engine={"type": "comand"}), f"{ONE}.engine.type: `comand` is not known here; did you mean `command`? (directory, "
-                                          "command)"),
+                                          "command, argocd)"),
         (root(engine=COMMAND | {"deploy": []}), f"{ONE}.engine.deploy: empty: at least one entry is needed"),
         (root(engine=COMMAND | {"deploy": "make deploy"}), f"{ONE}.engine.deploy: a list belongs here, not the text `make deploy`"),
         (root(engine={"type": "command", "deploy": ["a"]}), f"{ONE}.engine.observe: missing"),
