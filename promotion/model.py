@@ -217,6 +217,8 @@ class Reverted:
     paths: tuple[str, ...]
     found: str | None = None
     """The revision that ran in its place, where all of it was another one."""
+    managers: tuple[str, ...] = ()
+    """Under which names it was changed, where the system keeps them."""
 
 
 @dataclass(frozen=True, slots=True)

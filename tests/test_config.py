@@ -315,11 +315,11 @@ def gate(**more: Any) -> dict[str, Any]:
                                   "in Git"),
         # engines
         (root(engine=None), f"{ONE}.engine: missing"),
-        (root(engine={}), f"{ONE}.engine.type: missing (directory, command, argocd)"),
-        (root(engine={"type": "jenkins"}), f"{ONE}.engine.type: `jenkins` is not known here (directory, command, argocd)"),
+        (root(engine={}), f"{ONE}.engine.type: missing (directory, command, kubernetes)"),
+        (root(engine={"type": "argocd"}), f"{ONE}.engine.type: `argocd` is not known here (directory, command, kubernetes)"),
         (root(engine={"type": "directory"}), f"{ONE}.engine.path: missing"),
         (root(engine={"type": "comand"}), f"{ONE}.engine.type: `comand` is not known here; did you mean `command`? (directory, "
-                                          "command, argocd)"),
+                                          "command, kubernetes)"),
         (root(engine=COMMAND | {"deploy": []}), f"{ONE}.engine.deploy: empty: at least one entry is needed"),
         (root(engine=COMMAND | {"deploy": "make deploy"}), f"{ONE}.engine.deploy: a list belongs here, not the text `make deploy`"),
         (root(engine={"type": "command", "deploy": ["a"]}), f"{ONE}.engine.observe: missing"),
@@ -649,7 +649,8 @@ def test_every_key_is_documented(name: str, key: str, rule: dict[str, Any]) -> N
         assert all(f"`{kind}`" in text for kind in rule["enum"])
         return
     titles = {"": "The file", "application": "Applications", "environment": "Environments"}
-    heading = {**titles, "command-engine": "`command` as an engine"}.get(name, f"`{name}`")
+    kind = name.removesuffix("-engine")
+    heading = titles.get(name, f"`{kind}` as an engine" if kind != name else f"`{name}`")
     sections = {part.split("\n", 1)[0].strip("# "): part for part in re.split(r"^(?=##)", text, flags=re.MULTILINE)}
     section = sections[heading]
     if key == "type":

@@ -58,11 +58,12 @@ def run(
     sweep: bool = False,
     folder: Path | None = None,
     handed: Sequence[int] = (),
+    variables: Mapping[str, str] | None = None,
 ) -> Ended:
     """Runs a program to its end, or kills its whole process group when `timeout` (a duration) has passed.
 
     With `sweep` whatever of the group outlives the program is killed too; without, a service it started stays.
-    It works in `folder`, and is handed these file descriptors.
+    It works in `folder`, and is handed these file descriptors, and these variables beside those that each one gets.
     """
     limit = duration(timeout)
     try:
@@ -71,7 +72,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(subject),
+            env={**_environment(subject), **(variables or {})},
             cwd=folder,
             pass_fds=handed,
             start_new_session=True,

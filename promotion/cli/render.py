@@ -298,7 +298,8 @@ def _what(e: Data) -> str:
     if e["event"] == "reverted":
         if "found" in e:
             return f"{short(e['revision'])} again, where {short(e['found'])} ran"
-        return ", ".join(e["paths"][:NAMED])
+        by = f" (changed by {', '.join(e['managers'])})" if e.get("managers") else ""
+        return ", ".join(e["paths"][:NAMED]) + by
     if e["event"] in ("approved", "rejected", "withdrawn", "overridden"):
         past = f" past {', '.join(e['gates'])}" if "gates" in e else ""
         why = f": {e['reason']}" if e.get("reason") else ""

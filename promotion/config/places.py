@@ -173,8 +173,13 @@ def _of_branches(application: Named, taken: Taken) -> Iterator[Finding]:
 def _of_directories(application: Named, places: Places) -> Iterator[Finding]:
     local = application.place.removeprefix("file://localhost").removeprefix("file://").rstrip("/")
     for each in application.environments:
-        path, steps = each.filled.get("engine", {}).get("path"), (*each.at("engine"), "path")
+        engine = each.filled.get("engine", {})
+        path, steps = engine.get("path"), (*each.at("engine"), "path")
         if path is None:
+            continue
+        if engine.get("type") == "kubernetes":
+            if wrong := names.scope(path):
+                yield Finding(steps, wrong)
             continue
         if path.startswith("~"):
             yield Finding(steps, "`~` is not filled in here: write the whole path")

@@ -130,6 +130,7 @@ def _reverted(site: Site, draft: Draft, environment: Environment) -> Draft:
         if known is None or record.at > known:
             data = {"revision": record.revision, "paths": list(record.paths), "reverted_at": iso(record.at)}
             data |= {"found": record.found} if record.found else {}
+            data |= {"managers": list(record.managers)} if record.managers else {}
             draft = draft.plus(event_for(site, "reverted", environment, data))
     return draft
 

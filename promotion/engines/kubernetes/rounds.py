@@ -1,0 +1,179 @@
+"""A round of the operator: looks, decides, says what it is about to do, does it, and says what came of it.
+
+Whatever it is killed at, the inventory names all that may be there, and a revision is only said to be applied when
+everything was applied and pruned. It judges no health.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from promotion.engines.contract import Deployed
+from promotion.engines.kubernetes import inventory, live
+from promotion.engines.kubernetes.conflicts import put_back
+from promotion.engines.kubernetes.inventory import Failure, Inventory, Item, Stored, Target
+from promotion.engines.kubernetes.objects import Manifest, Ref, defined, doubles, ordered, placed
+from promotion.engines.kubernetes.steps import Steps, steps, too_much
+from promotion.engines.kubernetes.work import Kinds, Outcome, apply_all, delete_all, summary
+from promotion.errors import ConfigError, RefusedError
+from promotion.kube import Cluster, Kind
+from promotion.kube.errors import MissingError
+from promotion.model import Health, Reading
+from promotion.texts import short
+
+log = logging.getLogger(__name__)
+
+ALLOW = "promotion.dev/allow-prune"
+"""The annotation of the inventory that allows one revision to prune as much as it likes."""
+PATIENCE = timedelta(seconds=15)
+"""How long a round waits, in all, for definitions and for objects that are made again."""
+ERRORS, LONGEST = 10, 300
+"""Lines of a failure that are kept, and their characters."""
+
+
+def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest]]) -> Deployed:
+    """Makes the cluster have exactly the objects of a revision. Raises PromotionErrors, after it kept why."""
+    stored = inventory.load(target)
+    try:
+        manifests, kinds = _placed(target, list(render()))
+        there = live.read(target.cluster, _known(target.cluster, manifests, stored.inventory, kinds), target.label)
+        todo = steps(manifests, stored.inventory, there.objects, target.label)
+        _check(target, stored, todo, revision, manifests)
+        todo = put_back(target.force, stored.inventory, revision, datetime.now(UTC), todo, there.denied)
+    except (ConfigError, RefusedError) as exc:
+        lines = exc.problems if isinstance(exc, ConfigError) and exc.problems else (exc.message,)
+        _save(target, stored, replace(stored.inventory, failure=_failure(revision, lines)))
+        raise
+    before = stored.inventory
+    stored = _save(target, stored, _widened(before, revision, todo))
+    outcome = Outcome(stored.inventory.items)
+    if todo.apply:
+        deadline = time.monotonic() + PATIENCE.total_seconds()
+        outcome = apply_all(target, stored.inventory, todo, kinds, there, deadline)
+    if not (outcome.errors or outcome.waits):
+        gone = outcome.items.keys() - {manifest.ref for manifest in manifests}
+        outcome = delete_all(target, outcome, gone, todo, there, kinds)
+    _save(target, stored, _after(stored.inventory, revision, outcome))
+    return _said(before, revision, outcome, todo)
+
+
+# --- before anything is done ---------------------------------------------------------------------------------------
+
+
+def _placed(target: Target, manifests: Sequence[Manifest]) -> tuple[list[Manifest], Kinds]:
+    """The objects as they are applied, in order, and their kinds. Raises ConfigError with all that is wrong with them."""
+    kinds = Kinds({}, defined(manifests))
+    for key in dict.fromkeys((m.api_version, m.ref.kind) for m in manifests):
+        if kind := _kind(target.cluster, *key):
+            kinds.served[key] = kind
+    found, problems = list[Manifest](), list[str]()
+    for manifest in manifests:
+        key = manifest.api_version, manifest.ref.kind
+        kind = kinds.served.get(key) or kinds.coming.get((manifest.ref.group, manifest.ref.kind))
+        namespaced = kind is None or kind.namespaced
+        try:
+            found.append(placed(manifest, namespaced=namespaced, namespace=target.namespace, label=target.label))
+        except ValueError as exc:
+            problems.append(f"{manifest.where}: {exc}")
+    problems += doubles(found)
+    if problems:
+        raise trouble(problems)
+    return ordered(found), kinds
+
+
+def trouble(problems: Sequence[str]) -> ConfigError:
+    """One error for all that is wrong with a revision."""
+    if len(problems) == 1:
+        return ConfigError(f"{problems[0]}; nothing was applied")
+    text = f"{len(problems)} things are wrong with what is to be deployed; nothing was applied"
+    return ConfigError(text, problems=tuple(problems))
+
+
+def _kind(cluster: Cluster, api_version: str, kind: str) -> Kind | None:
+    try:
+        return cluster.kind(api_version, kind)
+    except MissingError:
+        return None
+
+
+def _known(cluster: Cluster, manifests: Iterable[Manifest], before: Inventory, kinds: Kinds) -> dict[Ref, Kind]:
+    """The kind of each object that may be there. What is gone from Git gets its kind into `kinds` too."""
+    keys = {m.ref: (m.api_version, m.ref.kind) for m in manifests}
+    for ref, item in before.items.items():
+        if ref not in keys:
+            keys[ref] = key = item.api_version, ref.kind
+            if key not in kinds.served and (kind := _kind(cluster, *key) or _other_version(cluster, ref)):
+                kinds.served[key] = kind
+    return {ref: kinds.served[key] for ref, key in keys.items() if key in kinds.served}
+
+
+def _other_version(cluster: Cluster, ref: Ref) -> Kind | None:
+    return next((kind for kind in cluster.kinds() if (kind.group, kind.kind) == (ref.group, ref.kind)), None)
+
+
+def _check(target: Target, stored: Stored, todo: Steps, revision: str, manifests: Sequence[Manifest]) -> None:
+    """Raises RefusedError for a revision in which suspiciously much is gone, unless somebody allowed this one."""
+    if not manifests and not stored.inventory.items:
+        raise ConfigError(f"{short(revision)} has no objects: nothing was applied")
+    allowed = str(stored.annotations.get(ALLOW, ""))
+    much = too_much(stored.inventory, todo.delete)
+    if much and not (len(allowed) >= 7 and revision.startswith(allowed)):
+        command = f"kubectl -n {target.namespace} annotate --overwrite {target.where} {ALLOW}={revision}"
+        raise RefusedError(
+            f"{short(revision)} would prune {much}: nothing was applied",
+            where=f"{target.namespace}, {target.where}",
+            hint=f"if that is wanted: {command}",
+        )
+
+
+# --- what is kept of it --------------------------------------------------------------------------------------------
+
+
+def _save(target: Target, stored: Stored, now: Inventory) -> Stored:
+    return inventory.save(target, stored, now)
+
+
+def _failure(revision: str, lines: Iterable[str]) -> Failure:
+    return Failure(revision, tuple(line[:LONGEST] for line in list(lines)[:ERRORS]))
+
+
+def _widened(before: Inventory, revision: str, todo: Steps) -> Inventory:
+    """With all that is about to be there, and with what is about to be put back."""
+    if not (todo.apply or todo.delete):
+        return before
+    new = {m.ref: Item(m.ref, m.version) for m in todo.apply if m.ref not in before.items}
+    failure = before.failure if before.failure and before.failure.revision == revision else None
+    now = replace(before, items={**before.items, **new}, applying=revision, failure=failure)
+    return inventory.with_record(now, datetime.now(UTC), revision, todo.drift)
+
+
+def _after(before: Inventory, revision: str, outcome: Outcome) -> Inventory:
+    now = replace(before, items=outcome.items, waits=outcome.waits[:ERRORS])
+    if outcome.errors:
+        return replace(now, applying=revision, failure=_failure(revision, outcome.errors))
+    if outcome.waits:
+        return replace(now, applying=revision, failure=None)
+    return replace(now, applied=revision, applying=None, failure=None)
+
+
+def _said(before: Inventory, revision: str, outcome: Outcome, todo: Steps) -> Deployed:
+    """What a round came to. What is told of a failure for the first time is told in full."""
+    back = [
+        f"{f'{ref}:{path}' if path else ref}{f' ({by})' if by else ''}"
+        for ref, f in todo.drift.items()
+        for path, by in f
+    ]
+    if outcome.errors:
+        if before.failure != _failure(revision, outcome.errors):
+            for line in outcome.errors[:ERRORS]:
+                log.warning("%s", line)
+        reading = Reading(Health.DEGRADED, summary(outcome.errors))
+    elif outcome.waits:
+        reading = Reading(Health.PROGRESSING, summary(outcome.waits))
+    else:
+        return Deployed(revision, None, tuple(back))
+    return Deployed(before.applied, reading, tuple(back))

@@ -1,0 +1,101 @@
+"""What a round does, decided from what is wanted, what the inventory says and what is there; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from promotion.engines.kubernetes import fields
+from promotion.engines.kubernetes.inventory import Inventory, Item
+from promotion.engines.kubernetes.objects import OWNER, PRUNE, Manifest, Ref, rank
+
+Live = Mapping[str, Any]
+
+TRIVIAL = 4
+"""Of so few objects any number may go at once, as long as one is left."""
+CAREFUL = ("Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume")
+"""What takes other things with it, data above all: pruned only where it says so itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What is to be done, in this order."""
+
+    apply: tuple[Manifest, ...] = ()
+    drift: Mapping[Ref, list[tuple[str, str]]] = field(default_factory=dict)
+    """What was changed by hand: a path in the object, '' for all of it, and who did, '' for nobody knows."""
+    delete: tuple[Item, ...] = ()
+    keep: Mapping[Ref, str] = field(default_factory=dict)
+    """What is gone from Git and stays where it is, with why."""
+
+
+def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref, Live], label: str) -> Steps:
+    """`manifests` in the order in which they are applied; `live` has all of them and of the inventory that is there."""
+    items = inventory.items
+    apply = tuple(m for m in manifests if not is_as_applied(m, items.get(m.ref), live.get(m.ref)))
+    drift = {m.ref: _drift(m, items.get(m.ref), live.get(m.ref)) for m in apply}
+    wanted = {manifest.ref for manifest in manifests}
+    gone = [item for ref, item in items.items() if ref not in wanted]
+    ours = [item for item in gone if item.ref in live and is_ours(item, live[item.ref], label)]
+    keep = {item.ref: why for item in ours if (why := keeps(item, live[item.ref]))}
+    delete = sorted((i for i in ours if i.ref not in keep), key=lambda i: (rank(i.ref), i.ref), reverse=True)
+    return Steps(apply, {ref: found for ref, found in drift.items() if found}, tuple(delete), keep)
+
+
+def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None) -> bool:
+    """Whether this very object has what was applied, and nobody took any of it."""
+    return item is not None and item.digest == manifest.digest and is_untouched(item, live)
+
+
+def is_untouched(item: Item, live: Live | None) -> bool:
+    """Whether what is there is what was applied, and nobody changed a field of ours since."""
+    if live is None or "deletionTimestamp" in live["metadata"]:
+        return False
+    return live["metadata"].get("uid") == item.uid and fields.ours(live) == item.fields
+
+
+def _drift(manifest: Manifest, item: Item | None, live: Live | None) -> list[tuple[str, str]]:
+    if item is None or not item.uid:  # it was never all there
+        return []
+    if live is None:  # where Git has changed it, it may have been us who deleted it, to make it again
+        return [("", "")] if item.digest == manifest.digest else []
+    if "deletionTimestamp" in live["metadata"] or fields.ours(live) == item.fields:
+        return []
+    return fields.drift(manifest.body, live, deleted=item.digest == manifest.digest)
+
+
+# --- what is gone from Git -----------------------------------------------------------------------------------------
+
+
+def too_much(inventory: Inventory, delete: Sequence[Item]) -> str | None:
+    """What a revision would prune, when it is suspiciously much: `all 3 objects`, `30 of 40 objects`."""
+    have, less = sum(not item.kept for item in inventory.items.values()), sum(not item.kept for item in delete)
+    if less and less == have:
+        return f"all {have} objects" if have > 1 else "the only object"
+    return f"{less} of {have} objects" if have > TRIVIAL and 2 * less > have else None
+
+
+def keeps(item: Item, live: Live) -> str | None:
+    """Why an object that is gone from Git stays where it is, if so."""
+    said = (live["metadata"].get("annotations") or {}).get(PRUNE)
+    if said == "disabled":
+        return f"it has {PRUNE}: disabled"
+    if item.ref.kind in CAREFUL and said != "enabled":
+        return f"a {item.ref.kind} is pruned only where it has {PRUNE}: enabled"
+    return None
+
+
+def is_ours(item: Item, live: Live, label: str) -> bool:
+    """Whether what is there is what we made, and not what somebody made in its place or took over."""
+    metadata = live["metadata"]
+    labelled = (metadata.get("labels") or {}).get(OWNER)
+    if item.uid and metadata.get("uid") == item.uid:
+        return labelled in (None, label)
+    return labelled == label and bool(fields.ours(live))
+
+
+def foreign(live: Live | None, label: str) -> str | None:
+    """The other environment of ours that has an object, if so."""
+    other = (live["metadata"].get("labels") or {}).get(OWNER) if live else None
+    return str(other) if other not in (None, "", label) else None

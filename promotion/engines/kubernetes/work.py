@@ -1,0 +1,123 @@
+"""The writes of a round, one after the other: goes on after an object that cannot be applied, and says which; prunes."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from promotion.engines.kubernetes import fields
+from promotion.engines.kubernetes.apply import WaitError, put, remove, served
+from promotion.engines.kubernetes.conflicts import may_take
+from promotion.engines.kubernetes.inventory import Inventory, Item, Target
+from promotion.engines.kubernetes.live import There
+from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref, defined
+from promotion.engines.kubernetes.steps import Steps
+from promotion.errors import ConfigError, ConflictError, PromotionError, TemporaryError
+from promotion.kube import Kind
+from promotion.kube.errors import ContestedError, InvalidError
+from promotion.said import one_line
+
+log = logging.getLogger(__name__)
+
+STRIKES = 2
+"""So many objects for which the server has no answer, and it is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Kinds that are served, by apiVersion and kind, and those that definitions of the revision bring, by group and kind."""
+
+    served: dict[tuple[str, str], Kind]
+    coming: Mapping[tuple[str, str], Kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is there now, as far as we know, and a line for each object that is not as it shall be."""
+
+    items: Mapping[Ref, Item]
+    errors: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+
+
+def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, there: There, deadline: float) -> Outcome:
+    """Applies what is to be applied, in its order. Raises TemporaryError when the server is away."""
+    items, errors, waits = dict(before.items), list[str](), list[str]()
+    strikes, undone = 0, dict[tuple[str, str], bool]()
+    """Kinds whose definitions could not be applied, and whether that is an error."""
+    for manifest in todo.apply:
+        ref = manifest.ref
+        try:
+            if (ref.group, ref.kind) in undone:
+                error = ConfigError if undone[ref.group, ref.kind] else WaitError
+                raise error("skipped, because its definition could not be applied")
+            if ref in there.denied:
+                raise there.denied[ref]
+            kind = _kind(target, manifest, kinds, deadline)
+            may = partial(may_take, target.force, before, ref, datetime.now(UTC))
+            made = put(target, kind, manifest, there.objects.get(ref), may, deadline)
+            items[ref] = Item(ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made))
+        except (ConfigError, ConflictError) as exc:
+            is_error = not isinstance(exc, WaitError)
+            (errors if is_error else waits).append(f"{manifest.where}: {ref}: {_why(exc)}")
+            undone |= dict.fromkeys(defined([manifest]), is_error)
+        except TemporaryError as exc:
+            strikes += (
+                "webhook" not in exc.message
+            )  # which is asked about this object, and maybe not about the next one
+            if strikes == STRIKES:
+                raise
+            waits.append(f"{manifest.where}: {ref}: {one_line(exc.message, 300)}")
+            undone |= dict.fromkeys(defined([manifest]), False)
+    return Outcome(items, tuple(errors), tuple(waits))
+
+
+def _kind(target: Target, manifest: Manifest, kinds: Kinds, deadline: float) -> Kind:
+    key = manifest.api_version, manifest.ref.kind
+    if key not in kinds.served and (manifest.ref.group, manifest.ref.kind) in kinds.coming:
+        kinds.served[key] = served(target.cluster, manifest, deadline)
+    return kinds.served.get(key) or target.cluster.kind(*key)
+
+
+def _why(exc: PromotionError) -> str:
+    """What is said of an object that could not be applied."""
+    if isinstance(exc, ContestedError) and exc.causes:
+        held = "; ".join(f"{field} is {manager}'s" for manager, field in exc.causes[:3])
+        return f"{held}: leave it to that controller, or write `conflicts: force`"
+    said = re.sub("^cannot apply [^:]*: ", "", one_line(exc.message, 400))
+    if isinstance(exc, InvalidError) and re.search("immutable|[Ff]orbidden: updates to|may not be changed", said):
+        said += f"; with the annotation {RECREATE}: enabled it is deleted and made again"
+    return said
+
+
+def delete_all(
+    target: Target, outcome: Outcome, gone: Iterable[Ref], todo: Steps, there: There, kinds: Kinds
+) -> Outcome:
+    """Prunes what is gone from Git, and forgets what is not there or not ours any more. Raises TemporaryError."""
+    items, errors = dict(outcome.items), dict[Ref, str]()
+    for item in todo.delete:
+        uid = there.objects[item.ref]["metadata"]["uid"]
+        try:
+            remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid)
+        except (ConfigError, ConflictError) as exc:
+            errors[item.ref] = exc.message
+    for ref in gone:
+        if ref in there.denied:
+            errors[ref] = there.denied[ref].message
+        elif ref in todo.keep:
+            if not items[ref].kept:
+                log.warning("%s is gone from Git and stays: %s", ref, todo.keep[ref])
+            items[ref] = replace(items[ref], kept=True)
+        elif ref not in errors:
+            del items[ref]
+    return Outcome(items, tuple(f"{ref}: cannot be pruned: {one_line(why, 300)}" for ref, why in errors.items()))
+
+
+def summary(lines: Sequence[str], most: int = 2) -> str:
+    """Some lines in one."""
+    more = f"; and {len(lines) - most} more" if len(lines) > most else ""
+    return "; ".join(lines[:most]) + more
