@@ -13,15 +13,13 @@ from promotion.health.live import (
     MalformedError,
     conditions,
     entries,
-    generation,
     mapping,
-    observed,
     stated,
     text,
     value,
 )
 from promotion.health.pods import cron_job, job, pod
-from promotion.health.workloads import daemon_set, deployment, replica_set, stateful_set, unseen
+from promotion.health.workloads import daemon_set, deployment, replica_set, stale, stateful_set, unseen
 from promotion.model import Reading
 
 
@@ -105,9 +103,8 @@ def _is(said: Mapping[str, Condition], name: str, status: str) -> bool:
 
 def autoscaler(live: Mapping[str, Any], _: datetime) -> Reading:
     """A horizontal one: it can read the scale and its metrics. The oldest API has its conditions in an annotation."""
-    now, seen = generation(live), observed(live)
-    if now is not None and seen is not None and seen != now:
-        return progressing(f"generation {now} is not observed yet")
+    if waiting := stale(live):
+        return waiting
     said = conditions(live) or conditions({"status": {"conditions": _annotated(live)}})
     for name, reasons in (
         ("AbleToScale", ("FailedGetScale", "FailedUpdateScale")),
@@ -133,7 +130,7 @@ def when(name: str, *, bad: tuple[str, ...] = (), failed: bool = False) -> Rule:
     """A rule: the condition is True. `failed`: False is degraded, not progressing; `bad` must not be True."""
 
     def rule(live: Mapping[str, Any], _: datetime) -> Reading:
-        if observed(live) is not None and (waiting := unseen(live)):
+        if waiting := stale(live):
             return waiting
         said = conditions(live)
         for each in bad:

@@ -5,7 +5,12 @@ An expression sees the object's top-level fields as variables, as Flux' healthCh
 
 `condition(TYPE)`: the status of a condition of the present generation (`True`, `False`, `Unknown`), or an empty text;
 `reason(TYPE)`: its reason, or an empty text;
-`field(PATH)`, `field(PATH, DEFAULT)`: what stands at `status.phase`, or the default, by default null.
+`proven(TYPE)`: the same status, but only of a condition that names the present generation;
+`field(PATH)`, `field(PATH, DEFAULT)`: what stands at `status.phase`, or the default, by default null;
+`each(PATH)`: of a list of entries with conditions of their own, such as the parents of a route, a mapping for each:
+condition -> {status, reason}, `observed` (one of them names the present generation) and `stale` (one an older one);
+`sum(LIST)`: the sum of whole numbers.
+`condition` and `reason` take the path of other conditions than `status.conditions` as a second argument.
 """
 
 from __future__ import annotations
@@ -13,10 +18,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from promotion.health.live import Condition, conditions, value
+from promotion.health.live import Condition, MalformedError, conditions, entries, generation, observed, value
 from promotion.model import Health, Reading
 from promotion.spelling import nearest
 
@@ -27,7 +32,8 @@ VARIABLES = (
     *("data", "binaryData", "stringData", "type", "rules", "subjects", "roleRef", "parameters", "provisioner"),
 )
 """Top-level fields that an expression may name; any other is reached by `self`."""
-FUNCTIONS = ("condition", "reason", "field")
+FUNCTIONS = ("condition", "reason", "proven", "field", "each", "sum")
+STATUS = "status.conditions"
 LONGEST = 4000
 """Characters of an expression."""
 
@@ -93,15 +99,21 @@ class Asked:
 
     live: Mapping[str, Any]
     said: str = ""
-    _conditions: dict[str, Condition] | None = field(default=None)
+    malformed: str = ""
+    """What could not be read; kept here, because an error that crosses the library is printed by it."""
+    _conditions: dict[str, dict[str, Condition]] = field(default_factory=dict)
 
-    def condition(self, name: str) -> str:
-        found = self._found(name)
+    def condition(self, name: str, path: str = STATUS) -> str:
+        found = self._found(name, path)
         return found.status if found else ""
 
-    def reason(self, name: str) -> str:
-        found = self._found(name)
+    def reason(self, name: str, path: str = STATUS) -> str:
+        found = self._found(name, path)
         return found.reason if found else ""
+
+    def proven(self, name: str) -> str:
+        found = self._found(name, STATUS)
+        return found.status if found and found.seen is not None and found.seen == generation(self.live) else ""
 
     def field(self, path: str, default: Any = None) -> Any:
         found = value(self.live, *path.split("."))
@@ -109,12 +121,32 @@ class Asked:
             self.said = f"{path} is {found}"
         return default if found is None else found
 
-    def _found(self, name: str) -> Condition | None:
-        if self._conditions is None:
-            self._conditions = conditions(self.live)
-        if found := self._conditions.get(name):
+    def each(self, path: str) -> list[dict[str, Any]]:
+        return [self._entry(entry) for entry in entries(self.live, *path.split("."))]
+
+    def _entry(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        now = generation(self.live)
+        within = {"metadata": {"generation": now}, "conditions": entry.get("conditions")}
+        seen = [found for each in entries(entry, "conditions") if (found := observed({"status": each})) is not None]
+        said = {name: {"status": c.status, "reason": c.reason} for name, c in conditions(within, "conditions").items()}
+        return said | {"observed": now is None or now in seen, "stale": now is not None and any(s < now for s in seen)}
+
+    def _found(self, name: str, path: str) -> Condition | None:
+        if path not in self._conditions:
+            self._conditions[path] = conditions(self.live, *path.split("."))
+        if found := self._conditions[path].get(name):
             self.said = found.said
         return found
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        return {name: partial(self._call, name) for name in FUNCTIONS}
+
+    def _call(self, name: str, *args: Any) -> Any:
+        try:
+            return sum(*args) if name == "sum" else getattr(self, name)(*args)
+        except (MalformedError, TypeError, AttributeError) as exc:
+            self.malformed = str(exc)
+            return None
 
 
 def answer(expression: str, asked: Asked) -> Any:
@@ -127,14 +159,12 @@ def answer(expression: str, asked: Asked) -> Any:
         variables = {name: live[name] for name in compiled.variables() if name in live}
         if "self" not in variables and "self" in compiled.variables():
             variables["self"] = live
-        functions: dict[str, Callable[..., Any]] = {
-            "condition": asked.condition,
-            "reason": asked.reason,
-            "field": asked.field,
-        }
-        return compiled.execute(cel.Context(variables, functions))
+        got = compiled.execute(cel.Context(variables, asked.functions()))
     except Exception as exc:
         raise ValueError(f"`{expression}` cannot be answered ({type(exc).__name__}: {exc})") from exc
+    if asked.malformed:
+        raise ValueError(f"`{expression}` cannot be answered ({asked.malformed})")
+    return got
 
 
 def judged(rule: Written, live: Mapping[str, Any], stale: str) -> Reading:

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from promotion.health import builtin
+from promotion.health import builtin, others
 from promotion.health.contract import degraded, progressing, unknown
 from promotion.health.expressions import judged
 from promotion.health.live import MalformedError, conditions, generation, observed, text, value
-from promotion.health.rollouts import rollout
 from promotion.health.rules import Rules
 from promotion.model import Reading
 
-OURS = {**builtin.RULES, ("argoproj.io", "Rollout"): rollout}
+OURS = {**builtin.RULES, **others.RULES}
 
 
 def judge(live: Mapping[str, Any], rules: Rules, now: datetime) -> Reading:

@@ -25,6 +25,8 @@ class Condition:
     message: str
     since: str
     """lastTransitionTime."""
+    seen: int | None
+    """The generation that it is about, where it says one."""
 
     @property
     def said(self) -> str:
@@ -126,15 +128,15 @@ def stated(body: Mapping[str, Any], *path: str) -> list[Condition]:
     for entry in entries(body, *(path or ("status", "conditions"))):
         seen = _generation(entry, "a condition")
         if seen is None or now is None or seen >= now:
-            said = (text(entry, key) for key in ("type", "status", "reason", "message", "lastTransitionTime"))
-            found.append(Condition(*said))
+            said = [text(entry, key) for key in ("type", "status", "reason", "message", "lastTransitionTime")]
+            found.append(Condition(said[0], said[1], said[2], said[3], said[4], seen))
     return found
 
 
 def conditions(body: Mapping[str, Any], *path: str) -> dict[str, Condition]:
-    """The same by type. Of several with one type the first counts that is not True: the worst that is said of it."""
+    """The same by type. Raises MalformedError when one type is said to be several things at once."""
     found: dict[str, Condition] = {}
     for each in stated(body, *path):
-        if each.type not in found or found[each.type].status == "True":
-            found[each.type] = each
+        if found.setdefault(each.type, each).status != each.status:
+            raise MalformedError(f"condition {each.type} is said to be {found[each.type].status} and {each.status}")
     return found

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from promotion.health.contract import degraded, healthy, progressing, suspended, unknown
-from promotion.health.live import conditions, entries, flag, generation, observed, text, value
+from promotion.health.live import conditions, entries, flag, text, value
+from promotion.health.workloads import stale
 from promotion.model import Reading
 
 UNSCHEDULABLE = timedelta(seconds=15)
@@ -28,9 +29,7 @@ def pod(live: Mapping[str, Any], now: datetime) -> Reading:
         return _pending(live, now) if phase else progressing("it has no status yet")
     if phase != "Running":
         return unknown(f"its phase is {phase}")
-    if (seen := observed(live)) is not None and seen != generation(live):
-        return progressing(f"generation {generation(live)} is not observed yet")
-    return _running(live)
+    return stale(live) or _running(live)
 
 
 def _running(live: Mapping[str, Any]) -> Reading:

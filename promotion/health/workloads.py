@@ -28,6 +28,11 @@ def unseen(live: Mapping[str, Any]) -> Reading | None:
     return progressing(f"generation {now} is not observed yet" + ("" if seen is None else f", only {seen}"))
 
 
+def stale(live: Mapping[str, Any]) -> Reading | None:
+    """The same for kinds that need not say which generation they have seen."""
+    return None if observed(live) is None else unseen(live)
+
+
 def deployment(live: Mapping[str, Any], _: datetime) -> Reading:
     """Paused, its deadline, all replicas updated, ready and available, no old ones left, Available and complete."""
     if flag(live, "spec", "paused"):

@@ -35,7 +35,7 @@ EXPRESSIONS = {"failed": "degraded", "inProgress": "progressing", "current": "he
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One object, what its own project says of it (None: that it cannot be judged), and what we say."""
+    """One object, what its own project says of it (None: nothing), and what we say."""
 
     id: str
     source: str
@@ -45,7 +45,7 @@ class Case:
 
     @property
     def agrees(self) -> bool:
-        return self.reading.health == (self.expected or Health.UNKNOWN)
+        return not self.false_healthy if self.expected is None else self.reading.health is self.expected
 
     @property
     def false_healthy(self) -> bool:
@@ -76,7 +76,7 @@ def _case(entry: Mapping[str, Any], place: Path) -> Case:
     if "exprs" in entry:  # a rule of a user's, for an object without a kind
         own = [{"kinds": ["*/*"], **{EXPRESSIONS[word]: text for word, text in entry["exprs"].items()}}]
         live = {"apiVersion": "*/v1", "kind": "*", **live}
-    expected = WORDS[entry["expected"]] if entry["expected"] else None
+    expected = WORDS.get(entry["expected"], Health.UNKNOWN if "error" in entry else None)
     kind = f"{live.get('apiVersion')} {live.get('kind')}"
     return Case(entry["id"], entry["source"], kind, expected, judge(live, rules(own), NOW))
 
