@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,7 @@ settings.load_profile("default")  # `--hypothesis-profile=thorough` searches lon
 MACHINE = dict(os.environ)
 SCRUBBED = ("GIT_", "PROMOTION_", "PREFECT_", "XDG_", "LC_")
 DROPPED = {"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "PY_COLORS", "GITHUB_ACTIONS", "CI", "EMAIL"}
+DROPPED |= {"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}
 DROPPED |= {"LINES", "LANGUAGE", "SSH_ASKPASS", "SSH_AUTH_SOCK", "KUBECONFIG"}
 DROPPED |= {f"{name}_PROXY" for name in ("HTTP", "HTTPS", "ALL", "NO", "FTP")}
 FIXED = {
@@ -134,3 +136,13 @@ def _loggers() -> Iterator[None]:
         logger.handlers = handlers
         # else pytest hangs its own handler on it, and leaves it there when a command changes the list
         logger.propagate = True
+
+
+@pytest.fixture(autouse=True)
+def _clusters() -> Iterator[None]:
+    """Connections to clusters end with their test."""
+    yield
+    if kube := sys.modules.get("promotion.kube.cluster"):
+        for cluster in kube._CLUSTERS.values():
+            cluster.close()
+        kube._CLUSTERS.clear()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion import calendar
-from promotion.config import credentials, names, trust
+from promotion.config import argocd, credentials, names, trust
 from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
 from promotion.config.people import of_approvals, of_people
@@ -128,6 +128,7 @@ def _of_environment(each: Merged) -> Iterator[Finding]:
     engine = each.values.get("engine") or {}
     if each.values.get("health") == "engine" and engine.get("type") == "directory":
         yield Finding(each.at("health"), "a directory says nothing about health: write a list of checks, or `none`")
+    yield from argocd.findings(each)
     yield from _all(names.pattern, each.values.get("protect"), each.at("protect"))
     yield from _of_times(each)
 

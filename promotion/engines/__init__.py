@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promotion.engines import command, directory, kubernetes
+from promotion.engines import argocd, command, directory, kubernetes
 from promotion.engines.contract import Engine
 
-ENGINES: dict[str, Engine] = {"directory": directory, "command": command, "kubernetes": kubernetes}
+ENGINES: dict[str, Engine] = {"directory": directory, "command": command, "argocd": argocd, "kubernetes": kubernetes}

@@ -156,10 +156,8 @@ class Cluster:
                 self._kinds.pop(api_version, None)
             found = _find(self._kinds.get(api_version, ()), kind)
         if found is None:
-            raise MissingError(
-                f"knows no {kind} of {api_version}: is its CRD installed?{self._near(api_version, kind)}",
-                where=self.host,
-            )
+            said = f"knows no {kind} of {api_version} (is its CRD installed?){self._near(api_version, kind)}"
+            raise MissingError(said, where=self.host)
         return found
 
     def _near(self, api_version: str, kind: str) -> str:
@@ -169,7 +167,7 @@ class Cluster:
             return ""  # it is only a hint
         others = sorted({k.api_version for k in kinds if k.kind == kind})
         if others:
-            return f" ({kind} is there in {', '.join(others[:4])})"
+            return f"; {kind} is there in {', '.join(others[:4])}"
         there = sorted({k.kind for k in kinds if k.api_version == api_version})
         return nearest(kind, there, 8)
 

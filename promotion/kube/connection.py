@@ -34,7 +34,8 @@ class Connection:
         self._access = reload()
         self._credentials: Credentials | None = None
         self._door: Door | None = None
-        self._client: tuple[str, str] | None = None
+        self._retired: Door | None = None
+        self._trusts: Any = None
 
     @property
     def access(self) -> Access:
@@ -47,9 +48,10 @@ class Connection:
 
     def close(self) -> None:
         with self._lock:
-            if self._door:
-                self._door.close()
-            self._door = None
+            for door in (self._door, self._retired):
+                if door:
+                    door.close()
+            self._door = self._retired = None
 
     def ask(
         self,
@@ -129,10 +131,19 @@ class Connection:
         with self._lock:
             access = self._access
             self._credentials = current(access, self._environ, self._credentials)
-            if self._door is None or self._client != self._credentials.client:
-                self._client = client = self._credentials.client
+            client = self._credentials.client
+            trusts = (access.server, access.ca, access.insecure, access.server_name, client)
+            if self._door is None or self._trusts != trusts:
+                self._trusts = trusts
+                self._retire()
                 self._door = Door(lambda: trusting(access, client), access.server_name)
             return self._door, self._credentials, access.server
+
+    def _retire(self) -> None:
+        """Others may still be asking by a door that is replaced: it is closed when the next one is."""
+        if self._retired:
+            self._retired.close()
+        self._retired = self._door
 
     def _renew(self) -> bool:
         """Reads everything again that says who we are and whom we trust."""
@@ -140,7 +151,6 @@ class Connection:
         with self._lock:
             self._access = self._reload()
             self._credentials = None
-            self._door = None  # whoever is still asking by the old one ends with it
         return True
 
 

@@ -28,11 +28,12 @@ def refusal(status: int, body: bytes, doing: str, said: str, where: str, access:
     if status == 403:
         return DeniedError(f"may not {doing} {said}{why}", where=where)
     if status == 404:
-        if not told or not told.get("details", {}).get("name"):
+        if not told.get("details", {}).get("name"):
             return MissingError(
                 f"cannot {doing} {said}: the server does not know this kind; is its CRD installed?", where=where
             )
-        return MissingError(f"there is no {said}", where=where)
+        missing = why.removeprefix(": ") if doing in ("apply", "create") else f"there is no {said}"
+        return MissingError(missing, where=where)
     if status == 409:
         causes = _causes(told)
         others = ", ".join(dict.fromkeys(manager for manager, _ in causes))

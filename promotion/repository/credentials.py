@@ -71,14 +71,19 @@ def login(credential: Credential, url: str, environ: Mapping[str, str]) -> Login
     user = unquote(parts.username or USER)
     if parts.scheme not in ("http", "https") or not user.isprintable():
         raise ConfigError("takes no token: only http:// and https:// do", where=url)
-    found = environ.get(credential.token_env) if credential.token_env else _content(credential)
-    if found is None:
+    return Login(f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}", user, token(credential, environ))
+
+
+def token(credential: Credential, environ: Mapping[str, str]) -> str:
+    """What stands there. Raises ConfigError, which names the variable or the file and never its content."""
+    read = environ.get(credential.token_env) if credential.token_env else _content(credential)
+    if read is None:
         hint = f"export {credential.token_env}=..., where this is started"
         raise ConfigError("no such variable", where=str(credential), hint=hint)
-    token = found.strip()
-    if wrong := _wrong(token):
+    found = read.strip()
+    if wrong := _wrong(found):
         raise ConfigError(wrong, where=str(credential), hint="a token stands there alone, on one line")
-    return Login(f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}", user, token)
+    return found
 
 
 def _wrong(token: str) -> str | None:
