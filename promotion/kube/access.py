@@ -97,7 +97,7 @@ class _Files:
         import yaml
 
         try:
-            document = yaml.load(_text(path), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+            document = yaml.load(_text(path), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             for found, key, inner in (
                 (self.contexts, "contexts", "context"),
                 (self.clusters, "clusters", "cluster"),

@@ -100,6 +100,8 @@ class KubeStub:
 
     folder: Path
     tls: bool = True
+    mutual: bool = False
+    """Whether clients need a certificate: the server's own."""
     tokens: set[str] = field(default_factory=lambda: {"good"})
     denied: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -127,6 +129,9 @@ class KubeStub:
             self.certificate, key = certificate(self.folder / "tls")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.certificate, key)
+            if self.mutual:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(self.certificate)
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
