@@ -1,0 +1,86 @@
+"""Guards of the door to Kubernetes."""
+
+from tests.mutants.mutant import Mutant, cut
+
+MUTANTS: tuple[Mutant, ...] = (
+    cut(
+        "S3",
+        "a list that the server forgot half of is no list",
+        "kube.cluster:Cluster._pages",
+        "return None",
+        "return found",
+        "test_kube::test_a_list_that_the_server_forgets_is_begun_again",
+    ),
+    cut(
+        "S3",
+        "a list has all its pages",
+        "kube.cluster:Cluster._pages",
+        "not token",
+        "True",
+        "test_kube::test_lists_are_paged",
+    ),
+    cut(
+        "S3",
+        "what is no object of a cluster is no answer",
+        "kube.connection:Connection._read",
+        "not isinstance(read, dict)",
+        "False",
+        "test_kube::test_answers",
+    ),
+    cut(
+        "S7",
+        "what may have been created is not created again",
+        "kube.connection:Connection._waits",
+        "method == 'POST'",
+        "False",
+        "test_kube::test_a_busy_server_is_asked_again",
+    ),
+    cut(
+        "S15",
+        "a busy server is waited for within the deadline only",
+        "kube.connection:Connection._waits",
+        "time.monotonic() + seconds < begun + self._limits.total",
+        "True",
+        "test_kube::test_answers",
+    ),
+    cut(
+        "S15",
+        "the name of an object leads to no other address",
+        "kube.kind:Kind.path",
+        "quote(part, safe='')",
+        "part",
+        "test_kube::test_names_are_quoted_and_namespaces_are_the_contexts",
+    ),
+    cut(
+        "S15",
+        "what a server repeats of a Secret is not said",
+        "kube.refusals:_why",
+        "if secret:",
+        "False",
+        "test_kube::test_secrets_are_not_said",
+    ),
+    cut(
+        "S15",
+        "a cluster's certificate is checked unless its file says otherwise",
+        "kube.connection:trusting",
+        "if access.insecure:",
+        "True",
+        "test_kube::test_a_certificate_nobody_vouches_for",
+    ),
+    cut(
+        "S15",
+        "nobody is somebody else because a way to sign in is not known",
+        "kube.access:_of",
+        "if refused:",
+        "False",
+        "test_kube_access::test_what_is_wrong_with_a_kubeconfig",
+    ),
+    cut(
+        "S15",
+        "a token is not used when it has ended",
+        "kube.credentials:current",
+        "clock() < kept.until - EARLY",
+        "True",
+        "test_kube_access::test_a_programs_token_is_kept_until_it_ends",
+    ),
+)
