@@ -49,7 +49,8 @@ def _wrote(site: Site, world: World, view: View, commit: str) -> frozenset[str] 
     if wrote is None or view.resolution is None:
         return wrote
     decided = site.repository.history.between(view.tip, view.resolution.commit, merges=True)
-    return wrote | {who for each in decided for who in authors.people(each)}
+    also = authors.together(decided)
+    return wrote | also if also is not None else None
 
 
 def _said(site: Site, view: View, commit: str) -> Iterator[Answer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from promotion import ledger, lineage, scope
 from promotion.errors import RefusedError
@@ -12,7 +12,7 @@ from promotion.model import Commit, Environment
 from promotion.observe import Site, World
 from promotion.texts import person
 
-_TOGETHER = re.compile(r"^\s*co-authored-by:.*<([^<>\n]*)>", re.IGNORECASE | re.MULTILINE)
+_TOGETHER = re.compile(r"^\s*co-authored-by:(?:.*<([^<>\n]*)>)?", re.IGNORECASE | re.MULTILINE)
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 
@@ -20,7 +20,7 @@ def of(site: Site, world: World, environment: Environment, base: str, commit: st
     """The emails, in lower case, of authors, committers and co-authors of what `commit` has and `base` has not.
 
     Both are commits of the environment's source. Merges that people made count as theirs, promotions are nobody's. None
-    where a commit cannot be followed to the root, so that nobody knows.
+    where a commit cannot be followed to the root, or gives no address, so that nobody knows.
     """
     releases = tuple(world.state.of(e.name).release for e in site.application.environments)
     key = ("authors", site.application.name, environment.name, base, commit, releases)
@@ -42,7 +42,7 @@ def _of(site: Site, world: World, environment: Environment, base: str, commit: s
     for (_, before), (_, after) in zip(old, new, strict=True):
         made |= {c.oid: c for c in repository.history.between(before, after, app.roots, merges=True)}
     ours = _ours(site, world, made.values())
-    return frozenset(who for each in made.values() if each.oid not in ours for who in people(each))
+    return together(each for each in made.values() if each.oid not in ours)
 
 
 def _is_whole(site: Site, way: list[tuple[str, str]]) -> bool:
@@ -51,11 +51,15 @@ def _is_whole(site: Site, way: list[tuple[str, str]]) -> bool:
     return ended and all(site.repository.find(oid) for _, oid in way)
 
 
-def people(commit: Commit) -> Iterator[str]:
-    """Its author, committer and co-authors, as a squash names them."""
-    for email in (commit.author.email, commit.committer.email, *_TOGETHER.findall(commit.message)):
-        if _EMAIL.fullmatch(email.strip()):
-            yield person(email)
+def together(commits: Iterable[Commit]) -> frozenset[str] | None:
+    """The authors, committers and co-authors of all of these; None where one of them gives no address."""
+    emails = [email.strip() for each in commits for email in _emails(each)]
+    return frozenset(map(person, emails)) if all(map(_EMAIL.fullmatch, emails)) else None
+
+
+def _emails(commit: Commit) -> tuple[str, ...]:
+    """As written; '' for a co-author who is named without any."""
+    return (commit.author.email, commit.committer.email, *_TOGETHER.findall(commit.message))
 
 
 def _ours(site: Site, world: World, commits: Iterable[Commit]) -> set[str]:

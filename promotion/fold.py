@@ -38,9 +38,10 @@ CODES = 200
 
 
 def fold(state: State, event: Event) -> State:
-    """The state after an event. Raises RefusedError for an event that this version does not know."""
+    """The state after an event. Raises RefusedError for an event, or about an environment, that is not known."""
     if event.event == "configured":
         return replace(state, in_force=event.data["in_force"])
+    _check_known(state, event)
     if event.event == "observed" and event.environment is None:
         for name in event.data["environments"]:
             state = state.with_environment(name, _still(state.of(name), event.at, _heartbeat(state)))
@@ -55,6 +56,17 @@ def fold(state: State, event: Event) -> State:
     state = state.with_environment(event.environment, _FOLDS[event.event](before, event, _heartbeat(state)))
     state = _forget(state, event.environment)
     return state.with_environment(event.environment, releases.bounded(state.of(event.environment)))
+
+
+def _check_known(state: State, event: Event) -> None:
+    """Environments are those in force, and those of which something was recorded when they were."""
+    if state.in_force is None:
+        return
+    known = {*state.in_force.get("environments", ()), *state.environments}
+    for name in [event.environment] if event.environment else event.data.get("environments", ()):
+        if name not in known:
+            what = f"a ledger record {event.event!r} is about {name!r}"
+            raise RefusedError(f"{what}, which no configuration in force has had")
 
 
 def _used(codes: Mapping[str, int], event: Event) -> Mapping[str, int]:

@@ -231,7 +231,7 @@ def test_heartbeats_carry_a_stretch_on_and_silence_breaks_it() -> None:
     """Never degraded, missing, or unobserved for more than two heartbeats."""
 
     def beat(minutes: float) -> Event:
-        return event("observed", None, 60 * minutes, environments=["dev", "gone"])
+        return event("observed", None, 60 * minutes, environments=["dev", "qa"])
 
     start = observed(1, "healthy", 0)
     assert folded(start, beat(10), beat(30)).of("dev").steady == Steady(START, START + timedelta(minutes=30))
@@ -242,7 +242,7 @@ def test_heartbeats_carry_a_stretch_on_and_silence_breaks_it() -> None:
         assert folded(start, observed(1, health, 5), beat(1)).of("dev").steady is None
     unknown = folded(start, observed(1, "unknown", 5), beat(10), beat(21), observed(1, "healthy", 22 * 60)).of("dev")
     assert unknown.steady == Steady(START + timedelta(minutes=22), START + timedelta(minutes=22))
-    assert folded(start, beat(10)).of("gone") == EnvironmentState()
+    assert folded(start, beat(10)).of("qa") == EnvironmentState()
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), healths), min_size=1, max_size=30))
@@ -299,6 +299,22 @@ def test_an_unknown_event_is_refused() -> None:
     for each in (event("unheard-of", "qa"), event("promoted", None)):
         with pytest.raises(RefusedError, match="not known"):
             folded(each)
+
+
+def test_an_event_about_an_environment_that_nobody_knows_is_refused() -> None:
+    """By name, alone or among others; one that the file does not have any more is known still."""
+    state = folded(observed(1, "healthy", 0))
+    for each in (
+        observed(1, "healthy", 1, "staging"),
+        event("held", "staging", commit=oid(1), entries={}, reason="no"),
+        event("observed", None, environments=["dev", "staging"]),
+    ):
+        with pytest.raises(RefusedError, match="staging"):
+            folded(each, state=state)
+    without = {"heartbeat": "10m", "environments": {"qa": {}}}
+    state = folded(event("configured", None, in_force=without, reason="less"), state=state)
+    assert folded(observed(2, "healthy", 2), state=state).of("dev").observed
+    assert folded(observed(2, "healthy", 2, "staging"), state=State("shop")).of("staging").observed
 
 
 # --- the ledger in Git ---------------------------------------------------------------------------------------------

@@ -422,6 +422,28 @@ def test_not_author_is_followed_through_three_hops(build: Build, tmp_path: Path,
     assert not any("approvals" in problem for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("author", "message"),
+    [
+        ("alice <alice>", "x"),
+        ("alice <>", "x"),
+        ("eve", "x\n\nCo-authored-by: Alice <alice>"),
+        ("eve", "x\n\nco-authored-by: Alice"),
+    ],
+)
+def test_not_author_knows_nobody_without_an_address(build: Build, tmp_path: Path, author: str, message: str) -> None:
+    """Whoever wrote it may be anybody of the list, so nobody may approve it, and that is said."""
+    stage = asking(build, tmp_path, asks(not_author=True))
+    stage.round()
+    stage.origin.commit("env/dev", {"web": "2\n"}, author=author, message=message)
+    stage.origin.commit("env/dev", {"web": "3\n"}, author="eve")
+    stage.round()
+    plan = stage.plan("qa")
+    assert (plan.verdict, plan.verdicts[-1].reason) == ("wait", "0 of 1: who wrote it is not known, so nobody may")
+    refused(lambda: approve(stage.site, plan, who=ALICE), "who wrote it is not known")
+    assert not landed(stage, "qa")
+
+
 def test_not_author_in_a_shared_repository_is_about_the_scope(share: Callable[..., Shared]) -> None:
     """Who wrote for the other application may approve; who wrote for this one may not, through every hop."""
     gate = asks(from_=[ALICE, BOB], not_author=True)

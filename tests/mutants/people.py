@@ -95,7 +95,15 @@ S8 = (
         "False",
         "test_safety_people::test_a_code_is_used_once_in_two_environments_at_once",
     ),
-    cut("S8", "co-authors are authors", "authors:people", "_TOGETHER.findall(commit.message)", "()", MAY_NOT, HOPS),
+    cut(
+        "S8",
+        "who gives no address may be anybody",
+        "authors:together",
+        "all(map(_EMAIL.fullmatch, emails))",
+        "True",
+        "test_safety_people::test_not_author_knows_nobody_without_an_address",
+    ),
+    cut("S8", "co-authors are authors", "authors:_emails", "_TOGETHER.findall(commit.message)", "()", MAY_NOT, HOPS),
     cut("S8", "a promotion is nobody's", "authors:_of", "each.oid not in ours", "True", HOPS),
     cut(
         "S8",

@@ -107,6 +107,14 @@ S16 = (
     ),
     cut(
         "S16",
+        "an environment that nobody knows is refused",
+        "fold:_check_known",
+        "name not in known",
+        "False",
+        "test_ledger::test_an_event_about_an_environment_that_nobody_knows_is_refused",
+    ),
+    cut(
+        "S16",
         "facts that a decision needs are kept",
         "fold:_forget",
         "oldest is None or f.first >= oldest",
