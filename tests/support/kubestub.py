@@ -461,6 +461,9 @@ class _Handler(BaseHTTPRequestHandler):
             del stub.objects[key], stub.owners[key]
             return {"kind": "Status", "apiVersion": "v1", "status": "Success"}
         if asked.method in ("PATCH", "PUT"):
+            seen = (asked.body.get("metadata") or {}).get("resourceVersion")
+            if seen not in (None, live["metadata"]["resourceVersion"]):
+                raise RefusalError(409, "Conflict", "the object has been modified", name=key[3])
             wanted = merged(live, asked.body) if asked.method == "PATCH" else asked.body
             if sub:
                 wanted = {**live, "status": wanted.get("status")}

@@ -49,10 +49,10 @@ def deployment(name: str = "web", image: str = "web:1", app: str = "", **annotat
     }
 
 
-def target(cluster: Any, namespace: str, environment: str = "prod", *, force: bool = False) -> Target:
+def target(cluster: Any, namespace: str, environment: str = "prod", **more: Any) -> Target:
     """An environment of the application `shop`."""
     subject = Subject("shop", environment, None)
-    return Target(cluster, subject, namespace, owner("shop", environment), force)
+    return Target(cluster, subject, namespace, owner("shop", environment), **more)
 
 
 def deploy(target: Target, revision: str, *objects: Object) -> Deployed:
@@ -117,9 +117,10 @@ class Doomed:
             self.calls += 1
             if self.calls == self.at and not self.after:
                 raise Killed
-            answer = real(*args, **more)
-            if self.calls == self.at:
-                raise Killed
-            return answer
+            try:
+                return real(*args, **more)
+            finally:
+                if self.calls == self.at:
+                    raise Killed
 
         return real if name in ("kind", "kinds") else call

@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -44,6 +44,8 @@ class Target:
     namespace: str
     label: str
     force: bool = False
+    patience: timedelta = timedelta(seconds=15)
+    """How long a round waits, in all, for definitions and for objects that are made again."""
 
     @property
     def where(self) -> str:

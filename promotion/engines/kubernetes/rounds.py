@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from promotion.engines.contract import Deployed
 from promotion.engines.kubernetes import inventory, live
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 ALLOW = "promotion.dev/allow-prune"
 """The annotation of the inventory that allows one revision to prune as much as it likes."""
-PATIENCE = timedelta(seconds=15)
-"""How long a round waits, in all, for definitions and for objects that are made again."""
 ERRORS, LONGEST = 10, 300
 """Lines of a failure that are kept, and their characters."""
 
@@ -52,7 +50,7 @@ def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest
     stored = _save(target, stored, _widened(before, revision, todo))
     outcome = Outcome(stored.inventory.items)
     if todo.apply:
-        deadline = time.monotonic() + PATIENCE.total_seconds()
+        deadline = time.monotonic() + target.patience.total_seconds()
         outcome = apply_all(target, stored.inventory, todo, kinds, there, deadline)
     if not (outcome.errors or outcome.waits):
         gone = outcome.items.keys() - {manifest.ref for manifest in manifests}
