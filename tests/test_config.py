@@ -315,11 +315,11 @@ def gate(**more: Any) -> dict[str, Any]:
                                   "in Git"),
         # engines
         (root(engine=None), f"{ONE}.engine: missing"),
-        (root(engine={}), f"{ONE}.engine.type: missing (directory, command, argocd, kubernetes)"),
-        (root(engine={"type": "jenkins"}), f"{ONE}.engine.type: `jenkins` is not known here (directory, command, argocd, kubernetes)"),
+        (root(engine={}), f"{ONE}.engine.type: missing (directory, command, argocd, kubernetes, flux)"),
+        (root(engine={"type": "jenkins"}), f"{ONE}.engine.type: `jenkins` is not known here (directory, command, argocd, kubernetes, flux)"),
         (root(engine={"type": "directory"}), f"{ONE}.engine.path: missing"),
         (root(engine={"type": "comand"}), f"{ONE}.engine.type: `comand` is not known here; did you mean `command`? (directory, "
-                                          "command, argocd, kubernetes)"),
+                                          "command, argocd, kubernetes, flux)"),
         (root(engine=COMMAND | {"deploy": []}), f"{ONE}.engine.deploy: empty: at least one entry is needed"),
         (root(engine=COMMAND | {"deploy": "make deploy"}), f"{ONE}.engine.deploy: a list belongs here, not the text `make deploy`"),
         (root(engine={"type": "command", "deploy": ["a"]}), f"{ONE}.engine.observe: missing"),

@@ -433,7 +433,8 @@ def test_a_failed_release(why: str) -> None:
 def test_a_stalled_release() -> None:
     """No tries left."""
     stalled = condition("Stalled", "True", "RetriesExceeded", "Failed to upgrade after 3 attempt(s)")
-    assert released(release(condition("Ready", "False", "UpgradeFailed"), stalled)) is DEGRADED
+    for why in ("UpgradeFailed", "ArtifactFailed"):
+        assert released(release(condition("Ready", "False", why), stalled)) is DEGRADED
 
 
 @pytest.mark.parametrize("why", ["ArtifactFailed", "DependencyNotReady", "SourceNotReady", "HealthCheckCanceled"])

@@ -129,6 +129,8 @@ def _of_environment(each: Merged) -> Iterator[Finding]:
     if each.values.get("health") == "engine" and engine.get("type") == "directory":
         yield Finding(each.at("health"), "a directory says nothing about health: write a list of checks, or `none`")
     yield from argocd.findings(each)
+    if str(engine.get("kubeconfig", "")).startswith("~"):
+        yield Finding((*each.at("engine"), "kubeconfig"), "`~` is not filled in here: write the whole path")
     yield from _all(names.pattern, each.values.get("protect"), each.at("protect"))
     yield from _of_times(each)
 

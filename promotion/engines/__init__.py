@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from promotion.engines import argocd, command, directory, kubernetes
+from promotion.engines import argocd, command, directory, flux, kubernetes
 from promotion.engines.contract import Engine
 
-ENGINES: dict[str, Engine] = {"directory": directory, "command": command, "argocd": argocd, "kubernetes": kubernetes}
+ENGINES: dict[str, Engine] = {
+    "directory": directory,
+    "command": command,
+    "argocd": argocd,
+    "flux": flux,
+    "kubernetes": kubernetes,
+}

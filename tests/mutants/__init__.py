@@ -1,12 +1,25 @@
 """Guards, and the tests that must notice when one is gone: `make mutants`. The lists name properties as docs/safety.md does."""
 
-from tests.mutants import argocd, asking, clusters, deciding, landing, measuring, people, proposals, records, undoing
+from tests.mutants import (
+    argocd,
+    asking,
+    clusters,
+    deciding,
+    flux,
+    landing,
+    measuring,
+    people,
+    proposals,
+    records,
+    undoing,
+)
 
 MUTANTS = (
     *deciding.MUTANTS,
     *people.MUTANTS,
     *asking.MUTANTS,
     *argocd.MUTANTS,
+    *flux.MUTANTS,
     *clusters.MUTANTS,
     *landing.MUTANTS,
     *measuring.MUTANTS,

@@ -10,6 +10,8 @@ P, M, N = "1" * 40, "2" * 40, "3" * 40
 BRANCH = "env/qa"
 URL = "https://git.example.com/deploy/shop.git"
 OBJECTS = ("shop_web_apps_Deployment",)
+WHEN = "2026-11-24T12:00:00Z"
+DIGEST = "sha256:" + "0" * 64
 
 
 def at(commit: str, branch: str = BRANCH) -> str:
@@ -21,7 +23,8 @@ def condition(
     type: str, status: str, reason: str = "", message: str = "", generation: int | None = 1
 ) -> dict[str, Any]:
     about = {} if generation is None else {"observedGeneration": generation}
-    return {"type": type, "status": status, "reason": reason or "Succeeded", "message": message, **about}
+    made = {"type": type, "status": status, "reason": reason or "Succeeded", "message": message}
+    return {**made, "lastTransitionTime": WHEN, **about}
 
 
 def live(kind: str, name: str, spec: Mapping[str, Any], status: Mapping[str, Any], **meta: Any) -> dict[str, Any]:
@@ -39,6 +42,12 @@ def inventory(entries: Sequence[str] = OBJECTS) -> dict[str, Any]:
     return {"entries": [{"id": each, "v": "v1"} for each in entries]}
 
 
+def artifact(revision: str) -> dict[str, Any]:
+    """What a source has fetched."""
+    url = "http://source-controller.example/shop.tar.gz"
+    return {"revision": revision, "digest": DIGEST, "lastUpdateTime": WHEN, "path": "shop.tar.gz", "url": url}
+
+
 def repository(commit: str = M, *conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A GitRepository that has fetched a commit."""
     spec = {"url": URL, "interval": "1m", "ref": {"branch": BRANCH}, **more.pop("spec", {})}
@@ -46,7 +55,7 @@ def repository(commit: str = M, *conditions: dict[str, Any], **more: Any) -> dic
         "observedGeneration": 1,
         "conditions": list(conditions)
         or [condition("Ready", "True", "Succeeded", f"stored artifact for revision '{at(commit)}'")],
-        "artifact": {"revision": at(commit), "digest": "sha256:" + "0" * 64},
+        "artifact": artifact(at(commit)),
         **more.pop("status", {}),
     }
     return live("GitRepository", more.pop("name", "shop"), spec, status, **more)
@@ -94,7 +103,18 @@ def release(*conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
         "conditions": list(conditions)
         or [condition("Ready", "True", "UpgradeSucceeded"), condition("Released", "True", "UpgradeSucceeded")],
         "history": [
-            {"chartVersion": "1.0.0", "status": "deployed", "version": 3, "configDigest": "sha256:" + "0" * 64}
+            {
+                "name": "web",
+                "namespace": "shop",
+                "version": 3,
+                "status": "deployed",
+                "digest": DIGEST,
+                "chartName": "web",
+                "chartVersion": "1.0.0",
+                "configDigest": DIGEST,
+                "firstDeployed": WHEN,
+                "lastDeployed": WHEN,
+            }
         ],
         "lastAttemptedRevision": "1.0.0",
         **more.pop("status", {}),

@@ -77,7 +77,7 @@ def _not_ready(live: Live) -> Reading | None:
 
 
 def _other_spec(live: Live) -> Reading | None:
-    return None if live.current and live.found("Ready", "True") else Reading(Health.PROGRESSING, live.changed)
+    return None if live.current and live.is_of_now("Ready") else Reading(Health.PROGRESSING, live.changed)
 
 
 def _in_a_pass(live: Live) -> Reading | None:

@@ -10,6 +10,8 @@ from promotion.engines.flux.status import Live, mapping
 
 KUSTOMIZATION = ("kustomize.toolkit.fluxcd.io", "Kustomization")
 HELM_RELEASE = ("helm.toolkit.fluxcd.io", "HelmRelease")
+OWN = (KUSTOMIZATION, HELM_RELEASE)
+"""What makes objects, and says itself how they are."""
 SOURCES = "source.toolkit.fluxcd.io"
 
 RBAC = "rbac.authorization.k8s.io"
@@ -65,11 +67,10 @@ def left(live: Live, made: Mapping[Ref, str]) -> list[Ref]:
     covered: set[Ref] | None = set()
     if live.kind == "Kustomization":
         covered = None if live.spec.get("wait") else _checked(live)
-    own = (KUSTOMIZATION, HELM_RELEASE)
     return [
         ref
         for ref in made
-        if ref.what in own or (covered is not None and ref.what not in LIFELESS and ref not in covered)
+        if ref.what in OWN or (covered is not None and ref.what not in LIFELESS and ref not in covered)
     ]
 
 

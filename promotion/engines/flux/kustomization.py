@@ -126,7 +126,7 @@ def _not_ready(seen: Seen) -> Deployed | None:
 
 def _other_spec(seen: Seen) -> Deployed | None:
     """A Ready that is about an older spec."""
-    if seen.live.current and seen.live.found("Ready", "True"):
+    if seen.live.current and seen.live.is_of_now("Ready"):
         return None
     return Deployed(seen.coming, Reading(Health.PROGRESSING, seen.live.changed))
 

@@ -65,10 +65,14 @@ class Live:
     def found(self, type: str, status: str) -> Condition | None:
         """The condition of this type, if it has this status, and says so of the spec as it is now."""
         condition = self.conditions.get(type)
-        if condition is None or condition.status != status:
-            return None
-        now = self.current if condition.generation is None else condition.generation == self.generation
-        return condition if now else None
+        return condition if condition and condition.status == status and self.is_of_now(type) else None
+
+    def is_of_now(self, type: str) -> bool:
+        """Whether a condition is about the spec as it is now, whatever it says."""
+        condition = self.conditions.get(type)
+        if condition is None or condition.generation is None:
+            return condition is not None and self.current
+        return condition.generation == self.generation
 
     @property
     def changed(self) -> str:

@@ -1,0 +1,166 @@
+"""Looks at the Kustomizations of many environments at once, and again at what was settled before its objects were looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from promotion.engines.contract import Asked, Deployed, agreed
+from promotion.engines.flux import asking
+from promotion.engines.flux.inventory import KUSTOMIZATION, OWN, SOURCES, Ref
+from promotion.engines.flux.reading import fill, kind_of
+from promotion.engines.flux.source import check_ours, source
+from promotion.engines.flux.status import Live, taken
+from promotion.engines.flux.tree import Shelf, Walk, source_of, whole
+from promotion.errors import ConfigError, PromotionError
+from promotion.health import judge, rules
+from promotion.kube import Cluster, connect
+from promotion.model import Health, Reading, Subject
+from promotion.spelling import nearest
+
+NAMESPACE = "flux-system"
+DEEPEST = 50
+"""How often what was read may name more that is to be read: Kustomizations make Kustomizations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One environment. `judge` says how any one object is."""
+
+    tops: tuple[Ref, ...]
+    subject: Subject
+    repository: str
+    judge: Callable[[Mapping[str, Any]], Reading]
+
+    def walk(self, shelf: Shelf) -> Walk:
+        return Walk(shelf, self.subject, self.repository, self.judge)
+
+
+def question(settings: Mapping[str, Any], subject: Subject) -> Question:
+    """Raises ConfigError for health rules that cannot be read."""
+    written, now = rules(settings.get("health_rules", ())), datetime.now(UTC)
+    names, namespace = settings["kustomization"], settings.get("namespace", NAMESPACE)
+    tops = tuple(Ref(*KUSTOMIZATION, namespace, name) for name in ([names] if isinstance(names, str) else names))
+    return Question(
+        tops, subject, settings.get("repository", subject.repository), lambda live: judge(live, written, now)
+    )
+
+
+def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+    """An answer or an error for each. What several share is read once."""
+    answers: list[Deployed | PromotionError | None] = [None] * len(asked)
+    clusters: dict[int, tuple[Cluster, dict[int, Question]]] = {}
+    for number, (settings, subject) in enumerate(asked):
+        try:
+            cluster = connect(settings, subject.environ)
+            clusters.setdefault(id(cluster), (cluster, {}))[1][number] = question(settings, subject)
+        except PromotionError as exc:
+            answers[number] = exc
+    for cluster, questions in clusters.values():
+        for number, answer in zip(questions, _answers(cluster, list(questions.values())), strict=True):
+            answers[number] = answer
+    return [answer for answer in answers if answer is not None]
+
+
+def _answers(cluster: Cluster, questions: Sequence[Question]) -> list[Deployed | PromotionError]:
+    shelf = _read(cluster, questions, {})
+    walks = [each.walk(shelf) for each in questions]
+    first = [_answer(each, walk, cluster) for each, walk in zip(questions, walks, strict=True)]
+    looked = [
+        _well(said) and bool(_below(each, walk)) for each, walk, said in zip(questions, walks, first, strict=True)
+    ]
+    rests_on = {ref: "" for walk, yes in zip(walks, looked, strict=True) if yes for ref in walk.used if ref.what in OWN}
+    again = dict(shelf)
+    fill(cluster, rests_on, again)
+    return [
+        _confirmed(said, _answer(each, each.walk(again), cluster)) if yes else said
+        for each, said, yes in zip(questions, first, looked, strict=True)
+    ]
+
+
+def _well(said: Deployed | PromotionError) -> bool:
+    return isinstance(said, Deployed) and said.reading is not None and said.reading.health is Health.HEALTHY
+
+
+def _below(each: Question, walk: Walk) -> set[Ref]:
+    """What was looked at after its Kustomizations had been read."""
+    return {ref for ref in walk.used if ref not in each.tops and ref.group != SOURCES}
+
+
+def _confirmed(first: Deployed | PromotionError, second: Deployed | PromotionError) -> Deployed | PromotionError:
+    """What was settled may not have been any more when its objects were looked at: the same again, or nothing."""
+    if isinstance(first, Deployed) and isinstance(second, Deployed) and first.revision != second.revision:
+        return Deployed(
+            second.revision, Reading(Health.PROGRESSING, "another commit came while its objects were looked at")
+        )
+    return second
+
+
+def _answer(each: Question, walk: Walk, cluster: Cluster) -> Deployed | PromotionError:
+    try:
+        said = [(top.name, whole(top, walk)) for top in each.tops]
+    except PromotionError as exc:
+        return _told(exc, each, walk.shelf, cluster)
+    if walk.wanted:
+        return Deployed(
+            None, Reading(Health.UNKNOWN, f"{next(iter(walk.wanted))} was not there when it was first read")
+        )
+    return agreed(said, each.subject.revision)
+
+
+def _read(cluster: Cluster, questions: Sequence[Question], shelf: dict[Ref, Any]) -> dict[Ref, Any]:
+    """Everything that the questions want, and what that makes them want."""
+    for _ in range(DEEPEST):
+        wanted: dict[Ref, str] = {}
+        for each in questions:
+            walk = each.walk(shelf)
+            for top in each.tops:
+                try:
+                    whole(top, walk)
+                except PromotionError:
+                    continue  # told when all is read
+            wanted |= walk.wanted
+        if not wanted:
+            break
+        fill(cluster, wanted, shelf)
+    return shelf
+
+
+def _told(exc: PromotionError, each: Question, shelf: Shelf, cluster: Cluster) -> PromotionError:
+    """With the nearest name, for a Kustomization that is not there."""
+    gone = next((top for top in each.tops if top in shelf and shelf[top] is None), None)
+    if gone is None:
+        return exc
+    try:
+        there = cluster.list(kind_of(cluster, gone))
+    except PromotionError:
+        return exc
+    names = sorted(one["metadata"]["name"] for one in there if one["metadata"].get("namespace") == gone.namespace)
+    elsewhere = [one["metadata"]["namespace"] for one in there if one["metadata"]["name"] == gone.name]
+    hint = f"it is in {elsewhere[0]}: write `namespace: {elsewhere[0]}`" if elsewhere else None
+    return ConfigError(f"there is no {gone}{nearest(gone.name, names, 8)}", where=each.subject.environment, hint=hint)
+
+
+def ask_for(settings: Mapping[str, Any], subject: Subject) -> None:
+    """Asks whoever is to be asked next for the commit that is expected. Raises PromotionError."""
+    cluster, each = connect(settings, subject.environ), question(settings, subject)
+    for top in each.tops:
+        try:
+            _ask_for(cluster, each, top)
+        except ValueError as exc:
+            raise ConfigError(f"{top} cannot be read: {exc}") from exc
+
+
+def _ask_for(cluster: Cluster, each: Question, top: Ref) -> None:
+    live = _taken(cluster, top)
+    from_ = source(_taken(cluster, source_of(live)))
+    check_ours(from_, each.subject, each.repository)
+    now, expected = datetime.now(UTC), each.subject.revision
+    if expected and (who := asking.due(live, from_, expected, now)):
+        asking.ask(cluster, who, expected, now)
+
+
+def _taken(cluster: Cluster, ref: Ref) -> Live:
+    return taken(cluster.get(kind_of(cluster, ref), ref.name, ref.namespace))

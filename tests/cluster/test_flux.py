@@ -1,0 +1,198 @@
+"""The engine `flux` on a real API server with Flux's real definitions; its controllers are the test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promotion.engines import flux as engine
+from promotion.engines.flux.status import REQUESTED
+from promotion.errors import ConfigError
+from promotion.kube import DeniedError
+from promotion.model import Health, Subject
+from tests.cluster.test_apiserver import deployment
+from tests.support import flux
+from tests.support.apiserver import CRDS, MERGE, ApiServer, until
+from tests.support.flux import BRANCH, URL, M, P, at, condition, failing, running
+
+pytestmark = pytest.mark.cluster
+
+PATHS = {
+    "Kustomization": "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{}/kustomizations",
+    "GitRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{}/gitrepositories",
+    "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{}/helmreleases",
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+}
+READER = [
+    {
+        "apiGroups": ["kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io", "apps"],
+        "resources": ["*"],
+        "verbs": ["get", "list"],
+    },
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A namespace with Flux's objects in it, and what the engine says of them."""
+
+    server: ApiServer
+    namespace: str
+    kubeconfig: Path
+
+    def post(self, live: Mapping[str, Any]) -> None:
+        """Creates it, and then writes its status as a controller does."""
+        body = {key: value for key, value in live.items() if key != "status"}
+        meta = {key: value for key, value in live["metadata"].items() if key != "generation"}
+        with self.server.client() as client:
+            path = PATHS[live["kind"]].format(self.namespace)
+            client.post(path, json={**body, "metadata": {**meta, "namespace": self.namespace}}).raise_for_status()
+        if live.get("status"):
+            self.status(live)
+
+    def status(self, live: Mapping[str, Any]) -> None:
+        self.patch(live["kind"], live["metadata"]["name"], {"status": live["status"]}, "/status")
+
+    def patch(self, kind: str, name: str, body: Mapping[str, Any], sub: str = "") -> None:
+        with self.server.client() as client:
+            path = f"{PATHS[kind].format(self.namespace)}/{name}{sub}"
+            client.patch(path, content=json.dumps(body), headers={"Content-Type": MERGE}).raise_for_status()
+
+    def get(self, kind: str, name: str = "shop") -> dict[str, Any]:
+        with self.server.client() as client:
+            found: dict[str, Any] = client.get(f"{PATHS[kind].format(self.namespace)}/{name}").raise_for_status().json()
+        return found
+
+    def settings(self, user: str = "admin") -> dict[str, Any]:
+        return {
+            "context": user,
+            "kubeconfig": str(self.kubeconfig),
+            "namespace": self.namespace,
+            "kustomization": "shop",
+            "refresh": "annotate",
+        }
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("shop", "qa", M, URL, BRANCH, {})
+
+    def seen(self, user: str = "admin") -> tuple[str | None, Health]:
+        said = engine.observe(self.settings(user), self.subject)
+        assert said.reading is not None
+        return said.revision, said.reading.health
+
+
+@pytest.fixture
+def place(cluster: ApiServer, namespace: str, tmp_path: Path) -> Place:
+    if not CRDS.is_dir():
+        pytest.skip(f"no {CRDS}")
+    return Place(cluster, namespace, cluster.kubeconfig(tmp_path / "kubeconfig"))
+
+
+def test_a_whole_pass_as_flux_writes_it(place: Place) -> None:
+    """Born, source fetched, begun, attempted, failed, tried again, ended; and then the next spec."""
+    place.post({**flux.repository(P), "status": {}})
+    place.post({**flux.kustomization(None), "status": {}})
+    assert place.get("Kustomization")["status"] == {"observedGeneration": -1}
+    assert place.seen() == (None, Health.PROGRESSING)
+    place.status(flux.repository(M))
+    assert place.seen() == (M, Health.PROGRESSING)
+    born = {"observedGeneration": -1}
+    place.status(flux.kustomization(None, *running(at(M)), status=born))
+    assert place.seen() == (M, Health.PROGRESSING)
+    place.status(flux.kustomization(None, *failing(), status=born))
+    assert place.seen() == (M, Health.DEGRADED)
+    place.status(flux.kustomization(None, *running(at(M)), status=born))
+    assert place.seen() == (M, Health.PROGRESSING)
+    place.status(flux.kustomization(M))
+    assert place.seen() == (M, Health.HEALTHY)
+    place.patch("Kustomization", "shop", {"spec": {"path": "./elsewhere"}})
+    assert place.get("Kustomization")["metadata"]["generation"] == 2
+    assert place.seen() == (M, Health.PROGRESSING)
+    two = {"observedGeneration": 2}
+    place.status(flux.kustomization(M, condition("Ready", "True", generation=2), status=two))
+    assert place.seen() == (M, Health.HEALTHY)
+    place.patch("Kustomization", "shop", {"spec": {"suspend": True}})
+    assert place.seen() == (M, Health.SUSPENDED)
+
+
+@pytest.mark.parametrize(("image", "well"), [("shop:1", True), ("broken:1", False)])
+def test_what_flux_does_not_wait_for(place: Place, image: str, well: bool) -> None:
+    """A real Deployment, as its controller brings it up; or not."""
+    entry = [f"{place.namespace}_web_apps_Deployment"]
+    place.post(flux.repository(M))
+    place.post(flux.kustomization(M, spec={"wait": False}, entries=entry))
+    assert place.seen() == (M, Health.MISSING)
+    place.post(deployment("web", image))
+    if well:
+        until(lambda: place.seen() == (M, Health.HEALTHY))
+    else:
+        until(lambda: place.get("Deployment", "web")["status"].get("unavailableReplicas") == 2)
+        assert place.seen()[1] is not Health.HEALTHY
+    place.patch(
+        "Deployment", "web", {"spec": {"template": {"spec": {"containers": [{"name": "main", "image": "broken:2"}]}}}}
+    )
+    assert place.seen()[1] is not Health.HEALTHY
+
+
+def test_a_release_that_flux_takes_for_current(place: Place) -> None:
+    """A HelmRelease without a status under a Kustomization that waits."""
+    place.post(flux.repository(M))
+    place.post(flux.kustomization(M, entries=[f"{place.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]))
+    place.post({**flux.release(), "status": {}})
+    assert place.seen() == (M, Health.PROGRESSING)
+    place.status(flux.release())
+    assert place.seen() == (M, Health.HEALTHY)
+
+
+def test_asking_flux_to_look_at_git(place: Place) -> None:
+    """An annotation of ours, first on the source, which changes no generation."""
+    place.post(flux.repository(P))
+    place.post(flux.kustomization(P))
+    engine.refresh(place.settings(), place.subject)
+    asked = place.get("GitRepository")["metadata"]
+    assert asked["generation"] == 1
+    assert asked["annotations"][REQUESTED].endswith(f" promotion {M}")
+    assert "annotations" not in place.get("Kustomization")["metadata"]
+    merged = flux.changed(flux.repository(M), lastHandledReconcileAt=asked["annotations"][REQUESTED])
+    place.status(merged)
+    engine.refresh(place.settings(), place.subject)
+    assert REQUESTED in place.get("Kustomization")["metadata"]["annotations"]
+
+
+def test_rights(place: Place) -> None:
+    """Reading takes get and list; asking Flux to look takes patch, and is refused without it; and so is everything to others."""
+    place.post(flux.repository(P))
+    place.post(flux.kustomization(P))
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{}"
+    who = [{"kind": "User", "name": "somebody", "apiGroup": "rbac.authorization.k8s.io"}]
+    ref = {"kind": "Role", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"}
+    with place.server.client() as client:
+        client.post(
+            rbac.format(place.namespace, "roles"), json={"metadata": {"name": "reader"}, "rules": READER}
+        ).raise_for_status()
+        binding = {"metadata": {"name": "reader"}, "subjects": who, "roleRef": ref}
+        client.post(rbac.format(place.namespace, "rolebindings"), json=binding).raise_for_status()
+    until(lambda: _allowed(place))
+    assert place.seen("somebody") == (P, Health.HEALTHY)
+    with pytest.raises(DeniedError, match="GitRepository"):
+        engine.refresh(place.settings("somebody"), place.subject)
+    with pytest.raises(DeniedError, match="Kustomization"):
+        place.seen("outsider")
+
+
+def _allowed(place: Place) -> bool:
+    with place.server.client("somebody") as client:
+        return client.get(PATHS["Kustomization"].format(place.namespace)).is_success
+
+
+def test_one_that_is_not_there(place: Place) -> None:
+    """Nearest, and in one line."""
+    place.post(flux.kustomization(M, name="shop-db"))
+    with pytest.raises(ConfigError, match=r"there is no Kustomization .*; did you mean `shop-db`\?"):
+        engine.observe({**place.settings(), "kustomization": "shop-bd"}, place.subject)
