@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextvars
+import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,6 +33,7 @@ from prefect.states import Cancelled
 from promotion.errors import TemporaryError
 from promotion.texts import instant
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -42,6 +45,10 @@ SECONDS = 5.0
 """A question's deadline in all."""
 PAGE = 200
 """How many things the server gives at once."""
+PAUSES = (0, 1, 2, 5, 10, 20)
+"""Seconds between the tries of a run to reach a server that is away."""
+FLOWS = ("promote", "propagate", "approve", "rollback")
+"""What the deployments of a file are of, in the order in which they are served."""
 OPEN_STATES = [StateType.RUNNING, StateType.PENDING, StateType.SCHEDULED, StateType.CANCELLING, StateType.PAUSED]
 
 
@@ -238,6 +245,17 @@ class Api:
         question = {"artifacts": wanted, "sort": sort, "limit": 1}
         answer = self.ask(lambda c: c.request("POST", "/artifacts/filter", json=question))
         return next(iter(answer.json()), None)
+
+
+def surely(question: Callable[[], T]) -> T:
+    """The answer of a server, Prefect's or Git's, that may be away for a moment. Raises TemporaryError when it stays away."""
+    for pause in PAUSES:
+        try:
+            return question()
+        except TemporaryError as exc:
+            log.warning("%s", exc)
+            time.sleep(pause)
+    return question()
 
 
 def _what(schedule: DeploymentSchedule) -> str:

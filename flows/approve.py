@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from prefect import flow
@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from prefect.utilities.urls import url_for
 
 from flows import approval_page, form, pages, requests, runs, states
-from flows.api import Api
+from flows.api import Api, surely
 from flows.entry import environ
 from flows.page import Page
 from flows.requests import Facts
@@ -41,10 +41,6 @@ from promotion.view import Approval, Plan
 log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)  # a run's page begins with its log
 
-T = TypeVar("T")
-
-PAUSES = (0, 1, 2, 5, 10, 20)
-"""Seconds between the tries to reach a server that is away."""
 LONGER = timedelta(days=1)
 """The pause lasts so much longer than a request, which the round loop ends: the server's own end says nothing."""
 FOLLOWED = 10.0
@@ -111,24 +107,24 @@ class _Form:
 
 def _leg(request: _Request) -> State[Any] | _Form:
     """Judges the newest answer, if nobody has begun to; then how the request ends, or the next form."""
-    kept = _surely(lambda: request.api.kept(request.run))
-    world, plan = _surely(lambda: _decided(request))
+    kept = surely(lambda: request.api.kept(request.run))
+    world, plan = surely(lambda: _decided(request))
     typed = form.typed(kept)
     if typed.newest is not None and not typed.taken:
         number = typed.newest
-        if _surely(lambda: request.api.keep(request.run, form.taken(number), "true")):
+        if surely(lambda: request.api.keep(request.run, form.taken(number), "true")):
             word, done = _answered(request, plan, typed.raw)
-            world, plan = _surely(lambda: _decided(request))
+            world, plan = surely(lambda: _decided(request))
             word = word if done is None else _recorded(plan, done)
             log.info("%s", word)
-            _surely(lambda: request.api.keep(request.run, form.outcome(number), json.dumps(word)))
-        kept = _surely(lambda: request.api.kept(request.run))
+            surely(lambda: request.api.keep(request.run, form.outcome(number), json.dumps(word)))
+        kept = surely(lambda: request.api.kept(request.run))
         typed = form.typed(kept)
     elif not typed.forms and plan.plan_id == request.plan_id:
         made_of = json.dumps(inputs(plan.view, plan.commit or "", plan.merged)) if plan.merged else ""
-        _surely(lambda: request.api.keep(request.run, requests.MADE_OF, made_of))
+        surely(lambda: request.api.keep(request.run, requests.MADE_OF, made_of))
     facts = gather(request.site, world, plan, request.plan_id, kept)
-    known = _surely(lambda: request.api.run(request.run))
+    known = surely(lambda: request.api.run(request.run))
     now = request.site.clock()
     state = requests.over(facts, requests.since(known, now), now)
     news = [pages.escape(word, 500) for word in typed.outcomes]
@@ -229,14 +225,3 @@ def _promoting(request: _Request) -> FlowRun | None:
             log.warning("%s", exc)
         time.sleep(0.5)
     return None
-
-
-def _surely(question: Callable[[], T]) -> T:
-    """The answer of a server, Prefect's or Git's, that may be away for a moment. Raises TemporaryError when it stays away."""
-    for pause in PAUSES:
-        try:
-            return question()
-        except TemporaryError as exc:
-            log.warning("%s", exc)
-            time.sleep(pause)
-    return question()

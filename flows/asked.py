@@ -54,6 +54,22 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """The options of `promotion rollback` that a run has no parameter for, and who typed them."""
+
+    by: str | None = None
+    wait: str | None = None
+    """A duration as people write it."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Back:
+        return cls(**_known(data, cls.__slots__))
+
+    def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        return _acting(environ, self.by)
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
     """The options of `promotion run`, and who typed them."""
 
@@ -83,7 +99,7 @@ class Round:
         return set(wanted)
 
 
-def to_json(asked: Asked | Round) -> dict[str, Any]:
+def to_json(asked: Asked | Back | Round) -> dict[str, Any]:
     """Only what was asked for."""
     return {key: value for key, value in asdict(asked).items() if value}
 
@@ -116,6 +132,14 @@ def hop(result: Result, *, dry_run: bool) -> dict[str, Any]:
     """What `promote` says."""
     advice = list(report.advice(result, dry_run=dry_run))
     return {"status": result.status, "result": report.result(result), "next": advice}
+
+
+def backs(hops: Sequence[Mapping[str, Any]], trouble: Sequence[PromotionError], *, alone: bool) -> dict[str, Any]:
+    """What `rollback` says: of each environment what `promote` says of a hop, and the first lines of commits.
+
+    `alone`: a glob or a name meant one environment.
+    """
+    return {"alone": alone, "hops": list(hops), "errors": [errors.as_data(exc) for exc in trouble]}
 
 
 def rounds(

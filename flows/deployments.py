@@ -21,9 +21,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.api import Api, full_name
+from flows.api import FLOWS, Api, full_name
 from flows.approve import approve
 from flows.promote import promote, propagate
+from flows.undo import rollback
 from promotion.config import load
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Pipeline
@@ -61,7 +62,7 @@ def check_name(pipeline: Pipeline, name: str | None) -> None:
     """
     config = str(pipeline.path.absolute())
     with Api() as api:
-        for flow in ("promote", "propagate", "approve"):
+        for flow in FLOWS:
             found = api.deployment(full_name(flow, name))
             if found is None or found.config in (None, config):
                 continue
@@ -103,7 +104,7 @@ def _watch(names: Sequence[str]) -> None:
 
 
 def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeployment]:
-    """`promote` with the environments' schedules, `propagate` and `approve` without any; all by this name, if there is one.
+    """`promote` with the environments' schedules, the others without any; all by this name, if there is one.
 
     Without a version type Prefect would ask git where it was started, with all our variables, and keep the address of that
     repository's remote: there may be a token in either.
@@ -136,7 +137,15 @@ def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeplo
         entrypoint_type=EntrypointType.MODULE_PATH,
         version_type=VersionType.SIMPLE,
     )
-    return [_plain(hop), _plain(everything), _plain(request)]
+    back = rollback.to_deployment(
+        name or "rollback",
+        parameters=config,
+        tags=["promotion"],
+        description="Restores an earlier release as a new commit, in one environment or in several.",
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        version_type=VersionType.SIMPLE,
+    )
+    return [_plain(hop), _plain(everything), _plain(request), _plain(back)]
 
 
 def _plain(deployment: Any) -> RunnerDeployment:

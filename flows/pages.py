@@ -70,6 +70,11 @@ def run_name(application: str, environment: str, source: str | None = None, comm
     return f"{application}: {environment}{comes_from}{f' {short(commit)}' if commit else ''}"
 
 
+def back_name(application: str, environment: str) -> str:
+    """`shop: prod-* back`."""
+    return f"{application}: {environment} back"
+
+
 # --- one hop -------------------------------------------------------------------------------------------------------
 
 
@@ -138,6 +143,21 @@ def refusal(title: str, message: str, hint: str | None) -> str:
     return "\n".join(
         [f"## {escape(title)}", "", escape(message, 1000), *(["", f"Next: {escape(hint)}"] if hint else [])]
     )
+
+
+def back(result: Data, subjects: Mapping[str, str], news: str) -> list[str]:
+    """One rollback: what it restores, holds and undoes. `subjects` has the first lines of commits; `news` is markdown."""
+    lines = [f"**Why:** {escape(result['reason'], 500)}", f"**Verification:** {news}" if news else ""]
+    if "restores" in result:
+
+        def named(oid: str) -> str:
+            return f"{code(short(oid))} {escape(subjects.get(oid, ''))}".strip()
+
+        lines.append(f"**Restores:** {named(result['restores'])}")
+        lines += [f"**Holds:** {named(h['commit'])}, {len(h['paths'])} files" for h in result["holds"]]
+        lines += [f"**Lifts:** {named(oid)}: it is there again" for oid in result["lifts"]]
+        lines += [f"**Undoes:** {named(oid)}, made by hand" for oid in result["hotfixes"]]
+    return [f"- {line}" for line in lines if line]
 
 
 # --- many hops -----------------------------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -25,14 +24,15 @@ from prefect.utilities.urls import url_for
 
 from flows import asked, pages, runs, states
 from flows.api import OPEN_STATES, Api
+from flows.arrival import followed, verification
 from flows.asked import Asked, Round
 from flows.entry import environ
 from flows.page import Page
 from promotion import observe, reconcile, report
 from promotion.config import load
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError, as_bug
-from promotion.model import Environment, VerificationWord
-from promotion.observe import Site, World
+from promotion.model import Environment
+from promotion.observe import Site
 from promotion.reconcile import Result
 from promotion.sites import by_repository, open_sites
 from promotion.spelling import nearest
@@ -210,22 +210,12 @@ def _as_asked(site: Site, target: Environment, wanted: Asked, page: Page, chosen
     """The hop as the command line makes it; whoever follows the run is told what it waits for."""
     patience = asked.span_of(wanted.wait)
     decided = reconcile.resolution_of(site, wanted.resolution) if wanted.resolution else None
-    options = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty, "resolution": decided}
+    options: dict[str, Any] = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty}
+    options["resolution"] = decided
     try:
         if patience is None or wanted.dry_run:
-            return reconcile.promote(site, target, dry_run=wanted.dry_run, **options)  # type: ignore[arg-type]
-        until = time.monotonic() + patience.total_seconds()
-        steps = reconcile.patiently(site, target, lambda: time.monotonic() >= until, **options)
-        for pause in chain((1, 1.5, 2, 3), repeat(5)):
-            try:
-                news = next(steps)
-            except StopIteration as ended:
-                result: Result = ended.value
-                return result
-            log.info("%s", news)
-            asked.news(page.api, page.run, news)
-            time.sleep(min(pause, max(0.0, until - time.monotonic())))
-        raise AssertionError("repeat never ends")
+            return reconcile.promote(site, target, dry_run=wanted.dry_run, **options)
+        return followed(partial(reconcile.patiently, site, target, **options), patience, page)
     except ContendedError as exc:
         return reconcile.contended(site, target, exc)
 
@@ -279,41 +269,6 @@ def _ended(site: Site, target: Environment, result: Result, page: Page) -> State
         return state
     log.info("pushed %s to %s", result.commit, target.branch)
     pushed = f"**Pushed:** {pages.code(short(result.commit))} to {pages.code(target.branch)}"
-    for state, news in _verification(site, target, result.commit):
+    for state, news in verification(site, target, result.commit):
         page.show(state.name, pages.hop(plan, [pushed, f"**Verification:** {news}"]))
     return state
-
-
-def _verification(site: Site, target: Environment, commit: str) -> Iterator[tuple[State[Any], str]]:
-    """Watches the target: a state and news in markdown, at least one, until its verification is over."""
-    until = None
-    for pause in chain((1, 1, 2, 3), repeat(5)):
-        try:
-            world = reconcile.watch_only(site, [target.name])
-        except TemporaryError as exc:
-            yield states.of_verification("pending", commit, ""), f"not read: {pages.escape(exc)}"
-        else:
-            word, news = _verified(world, target, commit)
-            log.info("verification: %s", news)
-            watched = world.state.of(target.name).verification
-            until = watched.until if watched else until
-            yield states.of_verification(word or "pending", commit, news), pages.escape(news)
-            if word is None or word != "pending":
-                return
-        if until is not None and (site.clock() - until).total_seconds() > 60:
-            return
-        time.sleep(pause)
-
-
-def _verified(world: World, target: Environment, commit: str) -> tuple[VerificationWord | None, str]:
-    """The verification's word, None when it is about something newer by now; and what was seen last."""
-    state = world.state.of(target.name)
-    watched, seen = state.verification, state.observed
-    if watched is None or watched.commit != commit:
-        newer = f"{target.name} has {short(state.release.commit)} by now" if state.release else "it is not watched"
-        return None, newer
-    now = f"{target.name} is {seen.health} at {short(seen.revision)}" if seen else f"{target.name} was not read yet"
-    why = f" ({'; '.join(seen.reasons)})" if seen and seen.reasons and seen.health != "healthy" else ""
-    end = f", until {pages.clock(watched.until)}" if watched.state == "pending" else ""
-    unread = f"; {world.unread[target.name]}" if target.name in world.unread else ""
-    return watched.state, f"{watched.state}{end}: {now}{why}{unread}"

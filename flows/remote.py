@@ -15,7 +15,7 @@ from prefect.utilities.urls import url_for
 
 from flows import asked, pages
 from flows.api import Api, DeniedError, Deployment, full_name
-from flows.asked import Asked, Round
+from flows.asked import Asked, Back, Round
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, TemporaryError, as_bug
 
 Say = Callable[[str], None]
@@ -55,8 +55,19 @@ def propagate(api: Api, name: str | None, wanted: Round) -> Callable[[], Run]:
     return lambda: _start(api, "propagate", name, "one round", {"remote": asked.to_json(wanted)})
 
 
+def rollback(api: Api, name: str | None, parameters: Mapping[str, Any], wanted: Back) -> Callable[[], Run]:
+    """Starts one rollback when called; the parameters are the flow's. Raises PromotionError."""
+    title = pages.back_name(parameters["application"], parameters["environment"])
+    # never without `remote`, which says that somebody waits for an answer
+    return lambda: _start(api, "rollback", name, title, {**parameters, "remote": asked.to_json(wanted)})
+
+
 def _start(
-    api: Api, flow: Literal["promote", "propagate"], name: str | None, title: str, parameters: dict[str, Any]
+    api: Api,
+    flow: Literal["promote", "propagate", "rollback"],
+    name: str | None,
+    title: str,
+    parameters: dict[str, Any],
 ) -> Run:
     deployment = _deployment(api, full_name(flow, name))
     run = api.start(deployment.id, title, str(uuid4()), ["remote"], parameters)
@@ -75,7 +86,7 @@ def _deployment(api: Api, name: str) -> Deployment:
         raise TemporaryError(f"Prefect has no deployment {name}", hint=hint)
     if found.paused:
         page = url_for("deployment", obj_id=found.id)
-        raise RefusedError(f"{name} is paused in Prefect: nothing is promoted", hint=f"resume it there: {page}")
+        raise RefusedError(f"{name} is paused in Prefect: it starts nothing", hint=f"resume it there: {page}")
     return found
 
 

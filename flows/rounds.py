@@ -21,7 +21,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed
 
 from flows import board, pages, runs, states
-from flows.api import OPEN_STATES, Api, Deployment, full_name
+from flows.api import FLOWS, OPEN_STATES, Api, Deployment, full_name
 from flows.asks import Asks
 from flows.runs import Seen
 from promotion import reconcile
@@ -54,6 +54,8 @@ class Prefect:
     """That of the one that makes a round."""
     request: str = full_name("approve")
     """That of the one that asks people."""
+    back: str = full_name("rollback")
+    """That of the one that goes back."""
     in_pool: bool = False
     """Whether workers of a pool run it: then it has a path of its own to the file."""
     deployment: Deployment | None = None
@@ -139,8 +141,8 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)
     with Api() as api, open_sites(pipeline, environ) as sites, ThreadPoolExecutor(min(8, len(sites))) as pool:
-        hop, everything, request = (full_name(f, options["name"]) for f in ("promote", "propagate", "approve"))
-        prefect = Prefect(api, str(config.absolute()), hop, everything, request, in_pool=options["rounds_only"])
+        hop, everything, request, back = (full_name(flow, options["name"]) for flow in FLOWS)
+        prefect = Prefect(api, str(config.absolute()), hop, everything, request, back, options["rounds_only"])
         groups = [[Loop(site, prefect, options["sync"]) for site in group] for group in by_repository(sites)]
         while not stop.is_set():
             due = time.monotonic() + options["every"]
@@ -213,6 +215,8 @@ def _through_prefect(loop: Loop, done: reconcile.Round) -> None:
                 _hop(loop, plan, plan.plan_id)
     if prefect.deployment is not None and time.monotonic() - loop.closed_at > 5:
         _close(loop, prefect.deployment, done)
+        if back := prefect.api.deployment(prefect.back):
+            _close(loop, back, done)
         loop.closed_at = time.monotonic()
     if prefect.asking is not None:
         loop.asks.round(prefect.api, prefect.asking, loop.site, done)
@@ -271,12 +275,12 @@ def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
 
 
 def close_rounds(prefect: Prefect) -> None:
-    """Closes runs of `propagate` that give no sign of life: while one is open, no other may begin."""
+    """Closes runs about several environments that give no sign of life: while one of `propagate` is open, no other may begin."""
     if not prefect.answers or time.monotonic() - prefect.closed_at < CLOSING:
         return
     try:
-        found = prefect.api.deployment(prefect.everything)
-        for run in prefect.api.runs(found.id, states=UNDER_WAY) if found else ():
+        found = [prefect.api.deployment(name) for name in (prefect.everything, prefect.back)]
+        for run in (run for each in found if each for run in prefect.api.runs(each.id, states=UNDER_WAY)):
             sign, now = prefect.api.last_sign(run), utc_now()
             if sign is not None and now - sign > runs.ROUND_LOST:
                 prefect.api.finish(run.id, states.lost("no sign of life any more; what it did is in Git"))

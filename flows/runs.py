@@ -86,7 +86,7 @@ def verdict(site: Site, world: World, seen: Seen, now: datetime) -> State[Any] |
     watched = world.state.of(target.name).verification
     word = watched.state if watched is not None and watched.commit == landed else "verified"
     note = f"{short(landed)} is on {target.branch}; closed from Git, since the run gives no sign of life"
-    return states.of_verification(word, landed, note)
+    return states.of_verification(word, landed, note, "rolled-back" if _goes_back(seen.run) else "promoted")
 
 
 def landed_as(site: Site, world: World, now: Plan, plan_id: str) -> str | None:
@@ -98,11 +98,18 @@ def landed_as(site: Site, world: World, now: Plan, plan_id: str) -> str | None:
 
 
 def _landed(site: Site, world: World, target: Environment, run: FlowRun) -> Iterator[str]:
-    """The promotion that a run made, if it made one: that of its plan, or without one any that came after its start."""
+    """What a run made, if it made anything: that of its plan, or without one any of its kind that came after its start."""
     began = run.start_time or run.expected_start_time
     has_plan = any(t.startswith("plan-") for t in run.tags)
     for commit in islice(site.repository.first_parents(world.tip(target)), DEPTH):
         plan = commit.trailers.get("Promotion-Plan")
+        if _goes_back(run) != ("Promotion-Restores" in commit.trailers):
+            continue
         later = began is not None and commit.at >= began - timedelta(seconds=1)
         if plan and (tag(plan) in run.tags if has_plan else later):
             yield commit.oid
+
+
+def _goes_back(run: FlowRun) -> bool:
+    """Whether a run is one of `rollback`."""
+    return "reason" in run.parameters

@@ -56,15 +56,15 @@ def _gate(verdict: Verdict, now: datetime, asked: Standing | None) -> str:
     return f"{verdict.gate} until {clock(verdict.until, now)}" if verdict.until else verdict.gate
 
 
-def of_verification(word: VerificationWord, commit: str, message: str) -> State[Any]:
-    """The state of a hop that landed, by how its verification turned out."""
+def of_verification(word: VerificationWord, commit: str, message: str, done: str = "promoted") -> State[Any]:
+    """The state of what landed, by how its verification turned out; `done` is the word for it where it did not fail."""
     match word:
         case "failed":
             return Failed(name="verification failed", message=f"{short(commit)}: {message}")
         case "timed-out":
             return Failed(name="verification timed out", message=f"{short(commit)}: {message}")
         case _:
-            return Completed(name=f"promoted {short(commit)}", message=message)
+            return Completed(name=f"{done} {short(commit)}", message=message)
 
 
 def of_error(error: PromotionError) -> State[Any]:

@@ -1,15 +1,19 @@
-"""Opens what a command or a flow works on: one site for each application, from a pipeline and an environment of variables."""
+"""Opens what a command or a flow works on: one site for each application that is meant, from a pipeline and an environment of variables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from promotion.model import Application, Pipeline
+from promotion.errors import ConfigError
+from promotion.model import Application, Environment, Pipeline
 from promotion.observe import Site
 from promotion.repository import Git, Repository
+from promotion.spelling import nearest
 
 
 def utc_now() -> datetime:
@@ -80,3 +84,30 @@ def by_repository(sites: Iterable[Site]) -> list[list[Site]]:
     for site in sites:
         groups.setdefault(id(site.repository), []).append(site)
     return list(groups.values())
+
+
+# --- which of them are meant ----------------------------------------------------------------------------------------
+
+
+def only(pipeline: Pipeline, pattern: str, where: str | None = None) -> Pipeline:
+    """The file with the applications that a name or glob means. Raises ConfigError when there is none."""
+    chosen = tuple(a for a in pipeline.applications if fnmatchcase(a.name, pattern))
+    if not chosen:
+        names = [a.name for a in pipeline.applications]
+        raise ConfigError(f"no application `{pattern}`{nearest(pattern, names)}", where=where)
+    return replace(pipeline, applications=chosen)
+
+
+def matching(application: Application, patterns: Sequence[str]) -> list[Environment]:
+    """The environments that any of these names or globs means; all without patterns."""
+    return [
+        e for e in application.environments if not patterns or any(fnmatchcase(e.name, pattern) for pattern in patterns)
+    ]
+
+
+def check_names(applications: Iterable[Application], patterns: Sequence[str]) -> None:
+    """Raises ConfigError for a name or glob that means no environment of any of these applications."""
+    names = list(dict.fromkeys(e.name for a in applications for e in a.environments))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigError(f"no environment `{pattern}`{nearest(pattern, names)}")

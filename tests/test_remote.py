@@ -14,12 +14,14 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Crashed, Failed, Running
+from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
 
 from flows import deployments, remote
 from flows.api import Api
 from flows.asked import Asked
+from flows.undo import rollback
 from promotion.config import load
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, as_bug, as_data, of_data
 from tests.support import prefect
@@ -124,6 +126,31 @@ def automatic(shop: Shop) -> None:
     decided(shop, "qa", auto=True)
 
 
+def recovering(shop: Shop) -> None:
+    """qa and prod have had another release, which was healthy; dev is as it was."""
+    assert shop("promote", "qa").status == 0
+    shop.round()
+    assert shop("promote", "prod").status == 0
+    shop.round()
+
+
+def hotfixed(shop: Shop) -> None:
+    recovering(shop)
+    shop.push("qa", {"hotfix": "1\n"})
+    shop.round()
+
+
+def refused_after_landing(shop: Shop) -> None:
+    recovering(shop)
+    refused_by_the_host(shop)
+
+
+def strict(shop: Shop) -> None:
+    """prod does not even go back."""
+    recovering(shop)
+    assert shop("freeze", "prod", "--reason", "an audit", "--strict").status == 0
+
+
 def unreachable(shop: Shop) -> None:
     shop.origin.path.rename(shop.folder / "away.git")
 
@@ -168,6 +195,24 @@ CASES: list[tuple[Callable[[Shop], None], tuple[str, ...], int]] = [
     (automatic, ("run", "dev", "--sync"), 0),
     (conflicting, ("run", "qa"), 5),
     (unreachable, ("run",), 2),
+    (recovering, ("rollback", "qa", "--reason", "slow"), 0),
+    (recovering, ("rollback", "qa", "--reason", "slow", "--dry-run"), 0),
+    (recovering, ("rollback", "qa", "--reason", "slow", "--to", "FIRST-OF-QA"), 0),
+    (recovering, ("rollback", "qa", "--reason", "slow", "--to", "HEAD-OF-DEV"), 2),
+    (recovering, ("rollback", "qa", "--reason", "slow", "--wait", "0s"), 3),
+    (recovering, ("rollback", "*", "--reason", "slow"), 0),
+    (recovering, ("rollback", "[qp]*", "--reason", "slow"), 0),
+    (strict, ("rollback", "[qp]*", "--reason", "slow"), 4),
+    (strict, ("rollback", "prod", "--reason", "slow"), 4),
+    (hotfixed, ("rollback", "qa", "--reason", "slow"), 0),
+    (landed, ("rollback", "prod", "--reason", "slow"), 4),
+    (nothing, ("rollback", "qaa", "--reason", "slow"), 2),
+    (nothing, ("rollback", "qa", "--reason", " "), 2),
+    (nothing, ("rollback", "qa", "--reason", "slow", "--to", "ffffffff"), 2),
+    (nothing, ("rollback", "qa", "--reason", "slow", "--wait", "soon"), 2),
+    (unreachable, ("rollback", "qa", "--reason", "slow"), 2),
+    (unreachable, ("rollback", "[qp]*", "--reason", "slow"), 2),
+    (refused_after_landing, ("rollback", "qa", "--reason", "slow"), 2),
 ]
 LINES = {
     (("promote", "qa"),),
@@ -176,6 +221,8 @@ LINES = {
     (("run",),),
     (("run", "--dry-run"),),
     (("run", "qa"),),
+    (("rollback", "qa", "--reason", "slow"),),
+    (("rollback", "[qp]*", "--reason", "slow"),),
 }
 
 
@@ -188,6 +235,7 @@ KNOWN: dict[str, Callable[[Shop], str]] = {
     "HEAD-OF-DEV": lambda shop: shop.tip("dev"),
     "THE-PLAN": lambda shop: str(shop("--json", "plan", "qa").json["plan_id"]),
     "THE-RESOLUTION": decision,
+    "FIRST-OF-QA": lambda shop: shop.origin.git("rev-list", "--max-parents=0", "env/qa"),
 }
 
 
@@ -296,11 +344,11 @@ def test_a_name_of_its_own(shop: Shop, client: SyncPrefectClient, monkeypatch: p
     assert len(runs(client)) == 1
 
 
-@pytest.mark.parametrize("words", [("promote", "qa"), ("run",)])
+@pytest.mark.parametrize("words", [("promote", "qa"), ("run",), ("rollback", "qa", "--reason", "slow")])
 def test_a_paused_deployment_refuses(shop: Shop, client: SyncPrefectClient, words: tuple[str, ...]) -> None:
     """People paused it so that nothing is promoted: 4."""
     register(shop)
-    for name in ("promote/promote", "propagate/propagate"):
+    for name in ("promote/promote", "propagate/propagate", "rollback/rollback"):
         client.pause_deployment(client.read_deployment_by_name(name).id)
     said = shop("--json", *words, "--remote")
     assert (said.status, runs(client)) == (4, [])
@@ -395,6 +443,27 @@ def test_the_event_says_who_typed_it(shop: Shop) -> None:
         remote.follow(api, start, lambda _: None, lambda _: None)
     (event,) = shop("--json", "history", "qa", "--event", "promoted").json["events"]
     assert event["by"] == "bob@example.com"
+
+
+@pytest.mark.usefixtures("client")
+def test_a_run_goes_back_once(shop: Shop, client: SyncPrefectClient) -> None:
+    """Run again from the top, as by "Retry" on its page, it does not go back further, and says so."""
+    recovering(shop)
+    shop.push("dev", {"web": "3\n"})
+    shop.round()
+    assert shop("promote", "qa").status == 0
+    shop.round()
+    register(shop)
+    with prefect.worker():
+        assert shop("rollback", "qa", "--reason", "slow", "--remote").status == 0
+    back = shop.tip("qa")
+    (run,) = runs(client)
+    client.set_flow_run_state(run.id, Scheduled(), force=True)
+    run_flow(rollback, flow_run=client.read_flow_run(run.id), return_type="state")
+    state = client.read_flow_run(run.id).state
+    assert shop.tip("qa") == back
+    assert state is not None
+    assert (state.name, "does not do it twice" in (state.message or "")) == ("Refused", True)
 
 
 def test_every_is_for_the_loop(shop: Shop) -> None:

@@ -12,7 +12,7 @@ import typer
 from promotion import observe as observation
 from promotion import reconcile, report, watching
 from promotion.cli import remote, render, shown
-from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of, span_of
+from promotion.cli.context import Call, One, Remote, Some, call_of, commit_of, each, place_of, sites_of, span_of
 from promotion.cli.output import answer, complain, failed, note
 from promotion.cli.progress import followed
 from promotion.cli.rounds import Loop, worst
@@ -25,9 +25,6 @@ from promotion.texts import short, span
 SECOND = timedelta(seconds=1)
 
 Every = Annotated[str | None, typer.Option("--every", metavar="30s", help="Go on, with so long between two rounds.")]
-Remote = Annotated[
-    bool, typer.Option("--remote", help="Not here, but as a run of the Prefect deployment: needs PREFECT_API_URL only.")
-]
 
 
 # --- promote ---------------------------------------------------------------------------------------------------------

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,8 +16,7 @@ from promotion.errors import ConfigError, PromotionError
 from promotion.model import Application, Environment, Pipeline
 from promotion.observe import Site
 from promotion.repository.signing import TO_SIGN
-from promotion.sites import open_sites
-from promotion.spelling import nearest
+from promotion.sites import check_names, matching, only, open_sites
 from promotion.texts import duration
 
 T = TypeVar("T")
@@ -46,28 +44,7 @@ def call_of(context: typer.Context) -> Call:
 def pipeline_of(call: Call) -> Pipeline:
     """The file, with only the applications that `-a` names. Raises ConfigError."""
     pipeline = config.load(call.config)
-    if call.application is None:
-        return pipeline
-    chosen = tuple(a for a in pipeline.applications if fnmatchcase(a.name, call.application))
-    if not chosen:
-        names = [a.name for a in pipeline.applications]
-        raise ConfigError(f"no application `{call.application}`{nearest(call.application, names)}", where="-a")
-    return replace(pipeline, applications=chosen)
-
-
-def matching(application: Application, patterns: Sequence[str]) -> list[Environment]:
-    """The environments that any of these names or globs means; all without patterns."""
-    return [
-        e for e in application.environments if not patterns or any(fnmatchcase(e.name, pattern) for pattern in patterns)
-    ]
-
-
-def check_names(applications: Iterable[Application], patterns: Sequence[str]) -> None:
-    """Raises ConfigError for a name or glob that means no environment of any of these applications."""
-    names = list(dict.fromkeys(e.name for a in applications for e in a.environments))
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ConfigError(f"no environment `{pattern}`{nearest(pattern, names)}")
+    return pipeline if call.application is None else only(pipeline, call.application, "-a")
 
 
 @contextmanager
@@ -179,4 +156,7 @@ Some = Annotated[
     typer.Argument(
         metavar="[ENV]...", help="Environments, or globs; all without.", autocompletion=_complete, show_default=False
     ),
+]
+Remote = Annotated[
+    bool, typer.Option("--remote", help="Not here, but as a run of the Prefect deployment: needs PREFECT_API_URL only.")
 ]

@@ -1,4 +1,4 @@
-"""`--remote` of promote and run: asks for a run of the Prefect deployment, and prints what it answers as if it had run here."""
+"""`--remote` of promote, run and rollback: asks for a run of the Prefect deployment, and prints what it answers as if it had run here."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from promotion.cli import render
-from promotion.cli.context import Call, check_names, matching, named, pipeline_of
+from promotion.cli.context import Call, named, pipeline_of
 from promotion.cli.output import answer, complain, note
 from promotion.cli.progress import Progress
 from promotion.cli.rounds import calm, worst
-from promotion.errors import of_data
-from promotion.sites import who
+from promotion.errors import PromotionError, of_data
+from promotion.sites import check_names, matching, who
 
 if TYPE_CHECKING:
     from flows.api import Api
@@ -62,6 +62,34 @@ def run(call: Call, patterns: Sequence[str], *, sync: bool, dry_run: bool) -> in
     lines = lines or list(render.waits(said["waits"])) or calm(sync=sync, errors=errors)
     answer(call, {"hops": said["hops"], "errors": said["errors"]}, lines)
     return worst(0, *said["statuses"])
+
+
+Done = tuple[dict[str, Any], list[str], int]
+"""The object of one environment, its lines, and its exit status."""
+
+
+def rollback(
+    call: Call, environment: str, *, to: str | None, reason: str, wait: str | None, dry_run: bool
+) -> tuple[bool, list[Done], list[PromotionError]]:
+    """One rollback as a run of the deployment: whether one environment is meant, what was done, and what went wrong."""
+    pipeline = pipeline_of(call)
+    check_names(pipeline.applications, [environment])
+    began = time.monotonic()
+    from flows import remote
+    from flows.asked import Back
+
+    wanted, name = Back(by=who(call.environ), wait=wait), call.environ.get(DEPLOYMENT)
+    meant = [a.name for a in pipeline.applications if matching(a, [environment])]
+    application = meant[0] if len(meant) == 1 else call.application or "*"
+    parameters: dict[str, Any] = {"application": application, "environment": environment, "reason": reason}
+    parameters |= {"to": to, "dry_run": dry_run}
+    said = _followed(call, lambda api: remote.rollback(api, name, parameters, wanted))
+    took, done = time.monotonic() - began, list[Done]()
+    for hop in said["hops"]:
+        data = hop["result"]
+        lines = [*render.result(data, took, dry_run=dry_run), *render.rollback(data, hop["subjects"]), *hop["next"]]
+        done.append((data, lines, int(hop["status"])))
+    return said["alone"], done, [of_data(data) for data in said["errors"]]
 
 
 def _followed(call: Call, starting: Callable[[Api], Callable[[], Run]]) -> Mapping[str, Any]:

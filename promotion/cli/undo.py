@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from promotion import reconcile, report, wording
-from promotion.cli import render
-from promotion.cli.context import Call, One, call_of, commit_of, each, sites_of, span_of
+from promotion.cli import remote, render
+from promotion.cli.context import Call, One, Remote, call_of, commit_of, each, sites_of, span_of
 from promotion.cli.look import complained
 from promotion.cli.output import answer
 from promotion.cli.progress import followed
@@ -21,9 +20,6 @@ from promotion.cli.stopping import stopping
 from promotion.errors import ContendedError, PromotionError
 from promotion.model import Environment
 from promotion.observe import Site
-
-Done = tuple[dict[str, Any], list[str], int]
-"""The object of one environment, its lines, and its exit status."""
 
 
 def rollback(
@@ -35,6 +31,7 @@ def rollback(
     ] = None,
     wait: Annotated[str | None, typer.Option("--wait", metavar="15m", help="Wait for the verification.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write nothing.")] = False,
+    on_prefect: Remote = False,
 ) -> int:
     """Restores the last healthy release with other content as a new commit, whatever gates and freezes say (but strict ones).
 
@@ -42,15 +39,28 @@ def rollback(
     """
     call, why = call_of(context), wording.reason(reason, "--reason")
     patience = span_of(wait, "--wait")
-    seconds = None if patience is None or dry_run else patience.total_seconds()
+    if on_prefect:
+        alone, done, errors = remote.rollback(call, environment, to=to, reason=why, wait=wait, dry_run=dry_run)
+    else:
+        seconds = None if patience is None or dry_run else patience.total_seconds()
+        alone, done, errors = _here(call, environment, (to, why, dry_run), seconds)
+    rows = [data for data, _, _ in done]
+    answer(call, rows[0] if alone and rows else {"hops": rows}, [line for _, lines, _ in done for line in lines])
+    return worst(complained(errors), *(status for _, _, status in done))
+
+
+def _here(
+    call: Call, environment: str, what: tuple[str | None, str, bool], seconds: float | None
+) -> tuple[bool, list[remote.Done], list[PromotionError]]:
+    """Whether one environment is meant, what was done, and what went wrong."""
     with sites_of(call, [environment]) as found, stopping(call) as stop:
         alone = sum(len(environments) for _, environments in found) == 1
 
-        def one(site: Site, environments: list[Environment]) -> tuple[list[Done], list[PromotionError]]:
-            done, errors = list[Done](), list[PromotionError]()
+        def one(site: Site, environments: list[Environment]) -> tuple[list[remote.Done], list[PromotionError]]:
+            done, errors = list[remote.Done](), list[PromotionError]()
             for target in environments:
                 try:
-                    done.append(_went_back(call, site, target, (to, why, dry_run), seconds, stop))
+                    done.append(_went_back(call, site, target, what, seconds, stop))
                 except PromotionError as exc:
                     if alone:
                         raise
@@ -59,10 +69,7 @@ def rollback(
 
         answers, errors = each(found, one)
     done = [each for of_one, _ in answers for each in of_one]
-    errors += [exc for _, of_one in answers for exc in of_one]
-    rows = [data for data, _, _ in done]
-    answer(call, rows[0] if alone and rows else {"hops": rows}, [line for _, lines, _ in done for line in lines])
-    return worst(complained(errors), *(status for _, _, status in done))
+    return alone, done, [*errors, *(exc for _, of_one in answers for exc in of_one)]
 
 
 def _went_back(
@@ -72,7 +79,7 @@ def _went_back(
     what: tuple[str | None, str, bool],
     seconds: float | None,
     stop: threading.Event,
-) -> Done:
+) -> remote.Done:
     (to, reason, dry_run), began = what, time.monotonic()
     try:
         chosen = commit_of(site, to) if to else None
@@ -83,17 +90,5 @@ def _went_back(
         result = reconcile.contended(site, target, exc)
     data = report.result(result)
     took = time.monotonic() - began
-    lines = [*render.result(data, took, dry_run=dry_run), *render.rollback(data, _subjects(site, data))]
+    lines = [*render.result(data, took, dry_run=dry_run), *render.rollback(data, report.subjects(site, data))]
     return data, [*lines, *report.advice(result, dry_run=dry_run)], result.status
-
-
-def _subjects(site: Site, data: dict[str, Any]) -> dict[str, str]:
-    """What people call the commits that are named."""
-    return dict(_named(site, data))
-
-
-def _named(site: Site, data: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    named = [data.get("restores"), *data.get("hotfixes", ()), *(hold["commit"] for hold in data.get("holds", ()))]
-    for oid in (oid for oid in named if oid):
-        commit = site.repository.objects.commit(oid)
-        yield oid, f'"{commit.subject[:60]}" ({commit.author.name})'

@@ -6,7 +6,7 @@ Times are ISO texts in UTC, ids are full, paths are text; making them short or r
 from promotion.report.audit import audit
 from promotion.report.awaited import Awaited, awaited
 from promotion.report.drift import drift
-from promotion.report.hops import advice, event, plan, result, waits
+from promotion.report.hops import advice, event, plan, result, subjects, waits
 from promotion.report.origins import origin
 from promotion.report.past import history
 from promotion.report.places import concerns, where
@@ -32,6 +32,7 @@ __all__ = [
     "quick",
     "result",
     "status",
+    "subjects",
     "waits",
     "where",
 ]

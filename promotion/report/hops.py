@@ -142,6 +142,13 @@ def _went_back(back: Rollback) -> dict[str, Any]:
     }
 
 
+def subjects(site: Site, data: Mapping[str, Any]) -> dict[str, str]:
+    """What people call the commits that the object of a rollback names."""
+    named = [data.get("restores"), *data.get("hotfixes", ()), *(hold["commit"] for hold in data.get("holds", ()))]
+    commits = [site.repository.objects.commit(oid) for oid in named if oid]
+    return {commit.oid: f'"{commit.subject[:60]}" ({commit.author.name})' for commit in commits}
+
+
 def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
     """What to type next, or what happens by itself."""
     plan = result.plan

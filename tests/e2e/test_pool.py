@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.api import FLOWS
 from flows.serve import free_port
 from tests.e2e.conftest import Server, descendants, hops_are_runs_again, kill, promotions, told, until
 from tests.support.hosted import Hosted
@@ -51,7 +52,7 @@ class Pool:
         text = (PROJECT / "prefect.yaml").read_text()
         assert text.count("/etc/promotion/environments.yaml") == 1
         text = text.replace("/etc/promotion/environments.yaml", shop.config)
-        for flow in ("promote", "propagate"):
+        for flow in FLOWS:
             text = text.replace(f"name: {flow}\n", f"name: {shop.name}\n")
         (shop.folder / "prefect.yaml").write_text(text)
         self.prefect("deploy", "--all", cwd=shop.folder)

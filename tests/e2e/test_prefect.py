@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.api import FLOWS
 from tests.e2e.conftest import Server, Serving, descendants, hops_are_runs_again, promotions, told, until
 from tests.support.hosted import Hosted
 
@@ -93,6 +94,39 @@ def test_a_refusal_is_a_failed_run_without_a_traceback(server: Server, serve: Se
     time.sleep(3)  # logs come in batches
     assert "Traceback" not in logs(server, run)
     assert "degraded" in logs(server, run)
+
+
+def test_a_rollback_is_a_run(server: Server, serve: Serve, tmp_path: Path) -> None:
+    """`--remote` over two environments, one of which is strictly frozen: the answer, its status, and one commit; then one by hand in the UI."""
+    shop = Hosted.create(tmp_path / "back", "back")
+    serve(shop)
+    until(lambda: server.artifacts("board-back"))
+    shop.commit("dev", {"web": "2\n"})
+    until(lambda: promotions(shop, "prod"))
+    words = [sys.executable, "-m", "promotion.cli", "-c", shop.config]
+
+    def command(*more: str) -> subprocess.CompletedProcess[str]:
+        environ = {**server.environ, "PROMOTION_DEPLOYMENT": "back", "PROMOTION_USER": "alice@example.com"}
+        return subprocess.run([*words, *more], env=environ, capture_output=True, text=True, check=False)
+
+    until(lambda: "verified" in command("history", "prod", "--event", "verified").stdout)
+    assert command("freeze", "prod", "--strict", "--reason", "an audit").returncode == 0
+    before, qa = shop.tip("prod"), shop.tip("qa")
+    said = command("rollback", "[qp]*", "--reason", "too slow", "--remote")
+    assert (said.returncode, shop.tip("prod")) == (4, before), said.stderr
+    assert "strictly frozen" in said.stdout
+    assert f"holds     {qa[:7]}" in said.stdout
+    assert shop.origin.log("env/qa")[0].trailers["Promotion-Environment"] == "qa"
+    assert shop.origin.log("env/qa")[0].parents == (qa,)
+    assert "alice@example.com" in command("history", "qa", "--event", "rolled-back").stdout
+    assert command("thaw", "prod").returncode == 0
+    deployment = server.deployment("back", "rollback")["id"]
+    asked = {"application": "back", "environment": "prod", "reason": "too slow, too"}
+    run = server.ask(f"deployments/{deployment}/create_flow_run", parameters=asked)["id"]
+    place = f"{server.url}/api/flow_runs/{run}"
+    until(lambda: httpx.get(place).json()["state_name"].startswith("rolled-back"), 90)
+    assert httpx.get(place).json()["state_name"] == f"rolled-back {shop.tip('prod')[:7]}"
+    assert "Traceback" not in logs(server, run)
 
 
 def test_killed_in_the_middle_of_a_hop(server: Server, serve: Serve, tmp_path: Path) -> None:
@@ -185,11 +219,11 @@ def test_what_the_server_lost_is_registered_again(server: Server, serve: Serve, 
     until(lambda: server.artifacts("board-lost"))
     before = server.deployment("lost")["id"]
     time.sleep(6)  # the runner knows by then what it registered
-    for flow in ("promote", "propagate"):
+    for flow in FLOWS:
         place = f"{server.url}/api/deployments/{server.deployment('lost', flow)['id']}"
         until(lambda place=place: httpx.delete(place).status_code in (204, 404))  # it may be busy
     until(lambda: server.deployment("lost").get("id", before) != before)
-    assert serving.said("Prefect has lost promote/lost, propagate/lost, approve/lost: registering again")
+    assert serving.said("Prefect has lost promote/lost, propagate/lost, approve/lost, rollback/lost: registering again")
     hops_are_runs_again(server, shop)
 
 

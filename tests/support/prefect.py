@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.promote import promote, propagate
+from flows.undo import rollback
 
 
 @contextmanager
@@ -59,15 +60,14 @@ def says(status: int) -> Iterator[None]:
 
 @contextmanager
 def worker() -> Iterator[None]:
-    """While this lasts, runs of `promote` and `propagate` are run here."""
+    """While this lasts, runs of `promote`, `propagate` and `rollback` are run here."""
     done = threading.Event()
 
     def work() -> None:
         with get_client(sync_client=True) as client:
             while not done.wait(0.05):
                 for run in _scheduled(client):
-                    flow: Flow[Any, Any] = promote if "application" in run.parameters else propagate
-                    run_flow(flow, flow_run=run, return_type="state")
+                    run_flow(_flow(run), flow_run=run, return_type="state")
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(work,))
     thread.start()
@@ -76,6 +76,12 @@ def worker() -> Iterator[None]:
     finally:
         done.set()
         thread.join()
+
+
+def _flow(run: FlowRun) -> Flow[Any, Any]:
+    if "reason" in run.parameters:
+        return rollback
+    return promote if "application" in run.parameters else propagate
 
 
 def _scheduled(client: SyncPrefectClient) -> list[FlowRun]:

@@ -1,0 +1,184 @@
+"""The flow `rollback` as people start it in Prefect: what its state and page say, and what becomes of a run whose process is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.states import Running
+
+from flows import deployments, runs
+from flows.api import Api
+from flows.promote import promote, propagate
+from flows.rounds import Loop, Prefect, close_rounds, one_round
+from flows.undo import rollback
+from promotion import reconcile
+from promotion.config import load
+from promotion.sites import open_sites
+from tests.support.hosted import Hosted
+from tests.support.prefect import forget, prefect_server
+
+pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_server():
+        yield
+
+
+@pytest.fixture
+def client() -> Iterator[SyncPrefectClient]:
+    """Its API, and nothing of another test on it."""
+    with get_client(sync_client=True) as client:
+        forget(client)
+        yield client
+
+
+@pytest.fixture
+def shop(tmp_path: Path, client: SyncPrefectClient) -> Hosted:  # noqa: ARG001 - a server on which nothing is left
+    """dev -> qa -> prod; `web` 2 has come to both by hand and is healthy there."""
+    made = Hosted.create(tmp_path / "shop", qa={"auto": False}, prod={"auto": False})
+    propagate(config=made.config, return_state=True)
+    made.commit("dev", {"web": "2\n"}, message="web | <b>2</b>")
+    for name in ("qa", "prod"):
+        state: Any = promote(application="shop", environment=name, config=made.config, return_state=True)  # type: ignore[call-overload]
+        assert state.name.startswith("promoted")
+    return made
+
+
+def back(shop: Hosted, environment: str = "qa", **more: Any) -> Any:
+    """The last state of one run."""
+    asked = {"application": "shop", "environment": environment, "reason": "too slow", "config": shop.config, **more}
+    return rollback(**asked, return_state=True)  # type: ignore[call-overload]
+
+
+def page(client: SyncPrefectClient, state: Any) -> str:
+    run = str(state.state_details.flow_run_id)
+    (found,) = client.request("POST", "/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [run]}}}).json()
+    return str(found["data"]).replace("\\", "")
+
+
+def test_it_says_what_it_restored_and_how_it_arrived(shop: Hosted, client: SyncPrefectClient) -> None:
+    """State, name and page are enough to know what happened; it stays until the target is verified."""
+    bad = shop.tip("qa")
+    state = back(shop)
+    tip = shop.tip("qa")
+    assert (state.type.value, state.name) == ("COMPLETED", f"rolled-back {tip[:7]}")
+    assert shop.origin.log("env/qa")[0].parents == (bad,)
+    assert shop.origin.show("env/qa", "health") == "ok\n"
+    assert client.read_flow_run(state.state_details.flow_run_id).name == "shop: qa back"
+    text = page(client, state)
+    for line in (
+        "## shop: qa back",
+        "- **Why:** too slow",
+        f"- **Verification:** verified: qa is healthy at {tip[:7]}",
+        "- **Restores:** `",
+        f"- **Holds:** `{bad[:7]}`",
+        "1 file",
+    ):
+        assert line in text, text
+
+
+def test_a_dry_run_writes_nothing(shop: Hosted) -> None:
+    before = shop.origin.refs()
+    assert back(shop, dry_run=True).name.startswith("dry run: rolled-back")
+    assert shop.origin.refs() == before
+
+
+def test_what_fails_in_one_does_not_stop_the_others(shop: Hosted, client: SyncPrefectClient) -> None:
+    """A glob: one is strictly frozen, the other goes back; the state counts, the page says of each what became of it."""
+    with open_sites(load(shop.file), os.environ) as (site,):
+        reconcile.freeze(site, [site.application.environment("qa")], "an audit", None, strict=True)
+    before = shop.tip("qa"), shop.tip("prod")
+    state = back(shop, "[qp]*")
+    assert (state.type.value, state.name) == ("FAILED", "1 of 2 failed")
+    assert "shop: qa: Refused: qa is strictly frozen" in state.message
+    assert (shop.tip("qa") == before[0], shop.tip("prod") == before[1]) == (True, False)
+    text = page(client, state)
+    assert "### shop: qa: Refused" in text
+    assert f"### shop: prod: rolled-back {shop.tip('prod')[:7]}" in text
+    assert "**Verification:** verified: prod is healthy" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"reason": "{{7*7}}"}, "templates are not filled in"),
+        ({"reason": " "}, "a reason is one that people can read"),
+        ({"environment": "qaa"}, "no environment `qaa`; did you mean `qa`?"),
+        ({"application": "shopp"}, "no application `shopp`"),
+        ({"to": "ffffffff"}, "there is no commit ffffffff"),
+        ({"remote": {"override": ["hold"]}}, "`override`"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_said_in_a_line(shop: Hosted, asked: dict[str, Any], said: str) -> None:
+    """Nothing is written."""
+    before = shop.origin.refs()
+    state = back(shop, **asked)
+    assert (state.type.value, state.name) == ("FAILED", "configuration")
+    assert said in state.message
+    assert shop.origin.refs() == before
+
+
+# --- when its process is gone ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def loop(shop: Hosted) -> Iterator[Loop]:
+    """The round loop beside it."""
+    for deployment in deployments.deployments(load(shop.file)):
+        deployment.apply()
+    with open_sites(load(shop.file), os.environ) as (site,), Api(30) as api:
+        yield Loop(site, Prefect(api, shop.config), sync=False)
+
+
+def gone(client: SyncPrefectClient, environment: str) -> Any:
+    """A run of it that is shown as running, and has no process."""
+    deployment = client.read_deployment_by_name("rollback/rollback").id
+    asked = {"application": "shop", "environment": environment, "reason": "too slow"}
+    run = client.create_flow_run_from_deployment(deployment, parameters=asked)
+    client.set_flow_run_state(run.id, Running(), force=True)
+    return run.id
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_a_run_whose_process_is_gone_is_closed_from_git(
+    shop: Hosted, loop: Loop, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch, landed: bool
+) -> None:
+    """As rolled back where its commit is there, as lost where it is not: a promotion in between is none of its doing."""
+    run = gone(client, "qa")
+    site = loop.site
+    if landed:
+        reconcile.roll_back(site, site.application.environment("qa"), reason="too slow")
+    else:
+        shop.commit("dev", {"web": "3\n"})
+        promote(application="shop", environment="qa", config=shop.config, return_state=True)  # type: ignore[call-overload]
+    monkeypatch.setattr(runs, "PICKED_UP", timedelta(0))
+    monkeypatch.setattr(runs, "LOST", timedelta(0))
+    loop.prefect.look()
+    one_round([loop])
+    state = client.read_flow_run(run).state_name
+    assert state == (f"rolled-back {shop.tip('qa')[:7]}" if landed else "lost")
+
+
+def test_one_about_several_is_closed_as_lost(
+    loop: Loop,
+    client: SyncPrefectClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After it gave no sign of life for long."""
+    run = gone(client, "[qp]*")
+    loop.prefect.look()
+    close_rounds(loop.prefect)
+    assert client.read_flow_run(run).state_name == "Running"
+    monkeypatch.setattr(runs, "ROUND_LOST", timedelta(0))
+    loop.prefect.closed_at = float("-inf")
+    close_rounds(loop.prefect)
+    assert client.read_flow_run(run).state_name == "lost"
