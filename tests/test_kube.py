@@ -157,6 +157,9 @@ def test_connections_are_kept(stub: KubeStub, cluster: Cluster) -> None:
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
 
+TYPED = json.dumps(
+    {"kind": "Status", "message": "failed to create typed patch object (x): .spec.replicas: expected numeric"}
+).encode()
 TABLE: list[tuple[Fault, type[PromotionError], str]] = [
     (Fault(status=400), InvalidError, "cannot get ConfigMap shop/a: as the test wants it"),
     (Fault(status=403), DeniedError, "may not get ConfigMap shop/a: as the test wants it"),
@@ -168,6 +171,7 @@ TABLE: list[tuple[Fault, type[PromotionError], str]] = [
     (Fault(status=302), InvalidError, "an answer of 302 is not an API server's"),
     (Fault(status=429, retry_after=3600), TemporaryError, "the server answers 429"),
     (Fault(status=500), TemporaryError, "the server answers 500: as the test wants it"),
+    (Fault(status=500, body=TYPED), InvalidError, "expected numeric"),
     (Fault(status=503), TemporaryError, "the server answers 503"),
     (Fault(status=503, retry_after=3600), TemporaryError, "the server answers 503"),
     (Fault(status=504, body=b"<html>"), TemporaryError, "the server answers 504$"),

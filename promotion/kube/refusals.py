@@ -12,6 +12,8 @@ from promotion.kube.errors import ContestedError, DeniedError, GoneError, Invali
 from promotion.said import one_line
 
 TEMPORARY = (408, 429)
+TYPES = "failed to create typed patch object"
+"""What a server says with a 500 although the request is wrong: a text where a number belongs."""
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 
 
@@ -42,6 +44,8 @@ def refusal(status: int, body: bytes, doing: str, said: str, where: str, access:
         return ContestedError(f"cannot {doing} {said}{why}", where=where, causes=causes)
     if status == 410:
         return GoneError(f"cannot {doing} {said}{why or ': what it was about is gone'}", where=where)
+    if status == 500 and TYPES in why:
+        return InvalidError(f"cannot {doing} {said}{why}", where=where)
     if status in TEMPORARY or status >= 500:
         return TemporaryError(f"cannot {doing} {said}: the server answers {status}{why}", where=where)
     if status >= 400:
