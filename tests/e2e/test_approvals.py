@@ -17,7 +17,9 @@ from promotion.events import Event
 from promotion.sites import open_sites
 from tests.e2e.conftest import Server, Serving, kill, promotions, told, until
 from tests.e2e.test_browser import see
+from tests.support.asking import configure
 from tests.support.hosted import Hosted
+from tests.support.keys import key, line
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -213,12 +215,52 @@ def test_a_request_survives_restarts(tmp_path: Path) -> None:
             told(tmp_path / f"serve{number}.log")
 
 
-def served(server: Server, shop: Hosted, log: Path) -> subprocess.Popen[bytes]:
+def test_a_signature_lands_it(server: Server, tmp_path: Path) -> None:
+    """Only signed records count: the form takes no yes, `approve --sign` with one's own key does, and all holds afterwards."""
+    keys = {name: key(tmp_path / "keys", name) for name in ("bot", "alice")}
+    (tmp_path / "signers").write_text("".join(line(f"{name}@example.com", keys[name]) for name in keys))
+    trust = {"allowed_signers": str(tmp_path / "signers"), "orchestrators": ["bot@example.com"], "approvers": [ALICE]}
+    gate = {"type": "approval", "from": [ALICE], "identity": "signed"}
+    shop = Hosted.create(tmp_path / "shop", "signs", prod={"gates": [gate]})
+    configure(shop, trust=trust)
+    log = tmp_path / "serve.log"
+    serving = served(server, shop, log, PROMOTION_USER="bot@example.com", PROMOTION_SIGNING_KEY=str(keys["bot"]))
+
+    def command(*words: str) -> subprocess.CompletedProcess[str]:
+        theirs = {"PROMOTION_USER": ALICE, "PROMOTION_SIGNING_KEY": str(keys["alice"])}
+        argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, *words]
+        environ = {**server.environ, **theirs, "PROMOTION_CACHE": str(tmp_path / "alice")}
+        return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+
+    try:
+        shop.commit("dev", {"web": "2\n"})
+        run = request(server, "signs", "Suspended")
+        typed = {"decision": "approve", "who": ALICE}
+        assert server.ask(f"flow_runs/{run['id']}/resume", run_input=typed)["status"] == "ACCEPT"
+        until(lambda: "wants a signature" in server.artifacts("request-signs-prod")[0]["data"], 120)
+        request(server, "signs", "Suspended")
+        said = command("approve", run["parameters"]["plan"][:8], "--sign", "--yes")
+        assert said.returncode == 0, said.stderr
+        request(server, "signs", "Approved")
+        until(lambda: promotions(shop, "prod") == [run["parameters"]["commit"]], 120)
+        assert command("audit").returncode == 0
+        assert "gpgsig" in shop.origin.git("cat-file", "commit", shop.tip("prod"))
+    finally:
+        kill(serving)
+        told(log)
+
+
+def served(server: Server, shop: Hosted, log: Path, **more: str) -> subprocess.Popen[bytes]:
     """A `promotion serve` that has registered its deployments."""
     argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, "serve", "--every", "1s", "--name", shop.name]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            argv, env=server.environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            argv,
+            env={**server.environ, **more},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     until(lambda: f"serving promote/{shop.name}" in log.read_text())
     return process

@@ -33,6 +33,14 @@ class Said:
         return json.loads(self.out)
 
 
+def typed(file: Path, *words: str) -> Said:
+    """Runs a command about this file in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main(["-c", str(file), *words])
+    return Said(status, out.getvalue(), err.getvalue())
+
+
 class Shop:
     """dev -> qa -> prod in a folder; `more` has further settings of an environment, by its name."""
 
@@ -83,10 +91,7 @@ class Shop:
 
     def __call__(self, *words: str) -> Said:
         """Runs a command in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            status = main(["-c", str(self.file), *words])
-        return Said(status, out.getvalue(), err.getvalue())
+        return typed(self.file, *words)
 
     def start(self, *words: str, **environ: str) -> subprocess.Popen[str]:
         """Starts a command as a process of its own."""
