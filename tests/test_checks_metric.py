@@ -199,17 +199,19 @@ def test_tokens_are_read_where_they_are_used(tmp_path: Path) -> None:
 
 
 def test_who_vouches_for_the_server(tmp_path: Path) -> None:
-    """Those that `ca` names, and then nobody else; nobody asks a server that nobody vouches for."""
+    """The machine's authorities, and those that `ca_file` names; nobody asks a server that nobody vouches for."""
     mine = _certificate(tmp_path / "mine.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(mine)
     with serving(Stub(), context) as stub:
-        assert ask(stub, ca=str(mine)).health is HEALTHY
+        assert ask(stub, ca_file=str(mine)).health is HEALTHY
         asked = len(stub.asked)
         untrusted = ask(stub)
         assert untrusted.health is UNKNOWN
         assert "certificate" in untrusted.reason
-        assert ask(stub, ca=str(tmp_path / "none")).reason.endswith(f"ca: no such file: {tmp_path}/none")
+        assert ask(stub, ca_file=str(tmp_path / "none")).reason.endswith(f"ca_file: no such file: {tmp_path}/none")
         (tmp_path / "odd").write_text("no certificate")
-        assert ask(stub, ca=str(tmp_path / "odd")).reason.endswith(f"ca: {tmp_path}/odd holds no certificates")
+        assert ask(stub, ca_file=str(tmp_path / "odd")).reason.endswith(
+            f"ca_file: {tmp_path}/odd holds no certificates"
+        )
         assert len(stub.asked) == asked

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from promotion import config
+from promotion.cli import main
 from promotion.cli.applications import Found, Tracking, placed, rank, split, tracking
 from promotion.cli.fromargocd import written
+from tests.support.argoserver import TOKEN, argo_server
+from tests.support.kubestub import KubeStub
 
 SHOP = "https://git.example.com/deploy/shop.git"
 PLATFORM = "https://git.example.com/deploy/platform"
@@ -113,7 +120,7 @@ def test_several_clusters_on_one_branch_are_one_environment() -> None:
     """Whose Applications must agree."""
     found = placed([app("shop-prod-eu", "env/prod"), app("shop-prod-us", "env/prod")])
     assert stages(found) == [("shop", [("prod", None)])]
-    assert "applications: [shop-prod-eu, shop-prod-us]" in written(found, {})
+    assert "application: [shop-prod-eu, shop-prod-us]" in written(found, {})
 
 
 def test_a_shared_repository_is_divided_by_directories() -> None:
@@ -223,3 +230,124 @@ applications:
     environments:
       dev: {branch: dev}
       prod: {from: dev, branch: prod}"""
+
+
+# --- the verb ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def argocd(tmp_path: Path) -> Iterator[KubeStub]:
+    """A cluster with Applications in the namespace argocd."""
+    with KubeStub(tmp_path) as stub:
+        for name in ("dev", "qa", "prod-eu", "prod-us"):
+            add(stub, app(f"shop-{name}", f"env/{name}"))
+            add(stub, app(f"billing-{name}", f"env/{name}", PLATFORM, path="billing"))
+            add(stub, app(f"pay-{name}", f"env/{name}", PLATFORM, path="pay"))
+        add(stub, app("nginx", "1.2.3", "https://charts.example.com", chart="nginx"))
+        yield stub
+
+
+def add(stub: KubeStub, written: dict[str, Any]) -> None:
+    metadata = {"namespace": "argocd", **written["metadata"]}
+    stub.put({"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **written, "metadata": metadata})
+
+
+@pytest.fixture
+def init(argocd: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.setenv("KUBECONFIG", argocd.environ["KUBECONFIG"])
+    return lambda *words: main(["-c", str(tmp_path / "environments.yaml"), "init", "--from-argocd", *words])
+
+
+def test_init_from_argocd(init: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is valid, and what was not placed; nothing is changed in the cluster, and the file is never overwritten."""
+    assert init("--context", "stub") == 0
+    file = tmp_path / "environments.yaml"
+    assert "! nginx: only Helm charts, no branch of a Git repository" in capsys.readouterr().out
+    pipeline = config.load(file)
+    assert [(a.name, a.paths) for a in pipeline.applications] == [
+        ("billing", ("billing",)),
+        ("pay", ("pay",)),
+        ("shop", ()),
+    ]
+    for each in pipeline.applications:
+        assert [(e.name, e.source, e.auto) for e in each.environments] == [
+            ("dev", None, True),
+            ("qa", "dev", True),
+            ("prod-eu", "qa", False),
+            ("prod-us", "qa", False),
+        ]
+        assert [e.engine.settings["application"] for e in each.environments] == [
+            f"{each.name}-{e.name}" for e in each.environments
+        ]
+    assert main(["-c", str(file), "validate"]) == 0
+    before = file.read_text()
+    assert init("--context", "stub") == 2
+    assert file.read_text() == before
+
+
+def test_init_from_argocd_only_reads(init: Callable[..., int], argocd: KubeStub) -> None:
+    """One list, and nothing else."""
+    assert init("--context", "stub") == 0
+    assert {asked.method for asked in argocd.asked} == {"GET"}
+    assert [a.path for a in argocd.asked] == ["/apis/argoproj.io/v1alpha1/namespaces/argocd/applications"]
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ((), "not in a cluster: name a `context` (stub)"),
+        (("--context", "stubb"), "stub"),
+        (("--context", "stub", "--namespace", "elsewhere"), "no Application that tracks a branch"),
+        (("--context", "stub", "--repository", "x"), "one or the other"),
+    ],
+)
+def test_init_from_argocd_refuses(
+    init: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], problem: str
+) -> None:
+    """In one line; no file is written."""
+    assert init(*words) == 2
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path / "environments.yaml").exists()
+
+
+def test_what_cannot_be_placed_is_said_when_nothing_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With each reason."""
+    with KubeStub(tmp_path) as stub:
+        add(stub, app("shop", None))
+        monkeypatch.setenv("KUBECONFIG", stub.environ["KUBECONFIG"])
+        words = ["-c", str(tmp_path / "environments.yaml"), "init", "--from-argocd", "--context", "stub"]
+        assert main(words) == 2
+    assert "! shop: tracks HEAD: name the branch in its targetRevision" in capsys.readouterr().err
+
+
+def test_init_from_argocds_own_api(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a token, which is not written."""
+    file = tmp_path / "environments.yaml"
+    with argo_server() as server:
+        server.put(app("shop-dev", "env/dev"), app("shop-prod", "env/prod"))
+        monkeypatch.setenv("ARGOCD_TOKEN", TOKEN)
+        words = ["--from-argocd", "--server", server.url, "--token-env", "ARGOCD_TOKEN"]
+        assert main(["-c", str(file), "--json", "init", *words]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "file": str(file),
+        "applications": {"shop": ["dev", "prod"]},
+        "left": {},
+    }
+    assert TOKEN not in file.read_text()
+    assert "token_env: ARGOCD_TOKEN" in file.read_text()
+
+
+def test_settings_of_argocd_belong_to_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And without it the two others are needed."""
+    file = ["-c", str(tmp_path / "environments.yaml")]
+    assert main([*file, "init", "--context", "x"]) == 2
+    assert "--context: only with --from-argocd" in capsys.readouterr().err
+    assert main([*file, "init", "--repository", "x"]) == 2
+    assert (
+        "--environments: missing: --repository URL --environments dev,qa,prod, or --from-argocd"
+        in capsys.readouterr().err
+    )

@@ -346,9 +346,9 @@ def gate(**more: Any) -> dict[str, Any]:
         (root(health="None"), f"{ONE}.health: `None` is not known here; did you mean `none`? (none, engine)"),
         (root(health={"type": "http"}), f"{ONE}.health: the word `none` or `engine` or a list belongs here, not a mapping"),
         (root(health=["http"]), f"{ONE}.health[0]: a mapping belongs here, not the text `http`"),
-        (check(url="http://h/"), f"{ONE}.health[0].type: missing (http, command, metric)"),
+        (check(url="http://h/"), f"{ONE}.health[0].type: missing (http, command, metric, kubernetes)"),
         (check(type="htpp", url="http://h/"), f"{ONE}.health[0].type: `htpp` is not known here; did you mean `http`? "
-                                              "(http, command, metric)"),
+                                              "(http, command, metric, kubernetes)"),
         (check(type="http"), f"{ONE}.health[0].url: missing"),
         (check(type="http", url="h/x"), f"{ONE}.health[0].url: not an address (http://, https://)"),
         (check(type="http", url="http://{x}/"), f"{ONE}.health[0].url: no placeholder `{{x}}` ({{application}}, "
@@ -373,7 +373,7 @@ def gate(**more: Any) -> dict[str, Any]:
                                                   'a text belongs here: write "1" in quotes'),
         # gates
         (gate(type="policy"), f"{TWO}.gates[0].type: `policy` is not known here (soak, window, approval, http, command, "
-                                 "metric)"),
+                                 "metric, kubernetes)"),
         (hop(gates=["soak"]), f"{TWO}.gates[0]: a mapping belongs here, not the text `soak`"),
         (gate(type="soak"), f"{TWO}.gates[0].for: missing"),
         (gate(type="soak", **{"for": "2 h"}), f"{TWO}.gates[0].for: `2 h` {NO_DURATION}"),

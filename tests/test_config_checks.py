@@ -1,4 +1,4 @@
-"""environments.yaml: what `metric` is asked with, and everything that can be wrong with it."""
+"""environments.yaml: what `metric` and `kubernetes` are asked with, and everything that can be wrong with it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tests.support.written import dump, env, file, parse, wrong
 
 ONE = "$.environments[0].health[0]"
 METRIC = {"type": "metric", "server": "http://prometheus.example", "query": "sum(rate(e[5m]))", "expect": "< 0.01"}
+OBJECTS = {"type": "kubernetes", "namespace": "shop", "objects": ["deployment/shop"]}
 
 
 def check(**more: Any) -> dict[str, Any]:
@@ -19,6 +20,10 @@ def check(**more: Any) -> dict[str, Any]:
 
 def metric(**more: Any) -> dict[str, Any]:
     return check(**METRIC | more)
+
+
+def objects(**more: Any) -> dict[str, Any]:
+    return check(**OBJECTS | more)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +56,13 @@ def metric(**more: Any) -> dict[str, Any]:
         (metric(token_env="x y"), "token_env: not the name of a variable: letters, digits and `_`, such as "
                                   "PROMETHEUS_TOKEN, and never the token"),
         (metric(token_file="~/t"), "token_file: `~` is not filled in here: write the whole path"),
-        (metric(ca="ca.pem"), "ca: only an https:// server shows a certificate"),
+        (metric(ca_file="ca.pem"), "ca_file: only an https:// server shows a certificate"),
+        (objects(namespace=None), "namespace: missing"),
+        (objects(objects=[]), "objects: empty: at least one entry is needed"),
+        (objects(objects=["shop"]), "objects[0]: `shop` names no object: write `deployment/shop`, "
+                                    "`rollouts.argoproj.io/shop` or `apps/v1/Deployment/shop`"),
+        (objects(kubeconfig="~/.kube/config"), "kubeconfig: `~` is not filled in here: write the whole path"),
+        (objects(selector="a=b"), "selector: unknown key; allowed: type, context, kubeconfig, namespace, objects, for, timeout"),
     ],
 )  # fmt: skip
 def test_each_mistake_is_one_clear_line(value: dict[str, Any], problem: str) -> None:
@@ -70,16 +81,18 @@ def test_queries_with_quotes_and_brackets(query: str) -> None:
 
 def test_as_a_gate() -> None:
     """By the same rules, said at the gate."""
-    gates = [METRIC | {"expect": "1"}]
-    (first,) = wrong(file(env(), env("qa", from_="dev", gates=gates)))
+    gates = [METRIC | {"expect": "1"}, OBJECTS | {"objects": ["x"]}]
+    (first, second) = wrong(file(env(), env("qa", from_="dev", gates=gates)))
     assert first.startswith("$.environments[1].gates[0].expect: an operator is missing")
+    assert second.startswith("$.environments[1].gates[1].objects[0]: `x` names no object")
 
 
 def test_files_are_relative_to_the_file_and_words_are_filled_in() -> None:
     """The revision is filled in when it is known."""
-    asked = METRIC | {"server": "https://p.example", "ca": "ca.pem", "token_file": "run/token"}
+    asked = METRIC | {"server": "https://p.example", "ca_file": "ca.pem", "token_file": "run/token"}
     asked |= {"query": 'e{app="{application}",env="{environment}",rev="{revision}"}'}
-    (environment,) = parse(dump(file(env(health=[asked])))).applications[0].environments
+    looked = OBJECTS | {"kubeconfig": "conf/kube", "namespace": "{application}-{environment}"}
+    (environment,) = parse(dump(file(env(health=[asked, looked])))).applications[0].environments
     assert environment.health == (
         Spec(
             "metric",
@@ -87,8 +100,12 @@ def test_files_are_relative_to_the_file_and_words_are_filled_in() -> None:
                 "server": "https://p.example",
                 "query": 'e{app="shop",env="dev",rev="{revision}"}',
                 "expect": "< 0.01",
-                "ca": "/srv/conf/ca.pem",
+                "ca_file": "/srv/conf/ca.pem",
                 "token_file": "/srv/conf/run/token",
             },
+        ),
+        Spec(
+            "kubernetes",
+            {"kubeconfig": "/srv/conf/conf/kube", "namespace": "shop-dev", "objects": ["deployment/shop"]},
         ),
     )

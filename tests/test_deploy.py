@@ -21,6 +21,7 @@ import pytest
 import typer
 import yaml
 
+from promotion import config
 from promotion.cli import app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,3 +226,12 @@ def test_everything_renders(folder: Path) -> None:
             assert ("ServiceAccount", namespace, pod["serviceAccountName"]) in named
             maps = [volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume]
             assert all(("ConfigMap", namespace, name) in named for name in maps)
+
+
+def test_the_examples_configuration_is_valid() -> None:
+    """And the operator's environment is one of it, in the namespace that it serves."""
+    (application,) = config.load(DEPLOY / "example/configuration/environments.yaml").applications
+    served = {e.name: e.engine.settings["namespace"] for e in application.environments if e.engine.type == "kubernetes"}
+    overlay = yaml.safe_load((DEPLOY / "example/shop/kustomization.yaml").read_text("utf-8"))
+    (change,) = yaml.safe_load(overlay["patches"][0]["patch"])
+    assert served == {change["value"]: overlay["namespace"]}

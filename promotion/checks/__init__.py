@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from promotion.checks import command, http, metric
+from promotion.checks import command, http, kubernetes, metric
 from promotion.checks.contract import Check
 
-CHECKS: dict[str, Check] = {"http": http.ask, "command": command.ask, "metric": metric.ask}
+CHECKS: dict[str, Check] = {
+    "http": http.ask,
+    "command": command.ask,
+    "metric": metric.ask,
+    "kubernetes": kubernetes.ask,
+}

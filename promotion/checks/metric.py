@@ -32,7 +32,7 @@ Question = Callable[[str, Mapping[str, Any]], bytes]
 def ask(settings: Mapping[str, Any], subject: Subject) -> Reading:
     """What is expected is healthy, another number degraded, not for long enough progressing, all else unknown."""
     try:
-        with web.Door(_trusting(settings.get("ca"))) as door:
+        with web.Door(_trusting(settings.get("ca_file"))) as door:
             return _ask(settings, subject, _asking(door, settings, subject))
     except (UnclearError, ConfigError) as exc:  # which is about a token, and does not hold it
         why = str(exc)
@@ -87,14 +87,15 @@ def _headers(settings: Mapping[str, Any], subject: Subject) -> Mapping[str, str]
     return {"Authorization": f"Bearer {login(credential, settings['server'], subject.environ).token}"}
 
 
-def _trusting(ca: str | None) -> Callable[[], ssl.SSLContext]:
-    """Who vouches for the server: those that are named, and then nobody else."""
-    if ca is None:
+def _trusting(ca_file: str | None) -> Callable[[], ssl.SSLContext]:
+    """The machine's authorities, and those of a file."""
+    if ca_file is None:
         return web.tls
+    context = ssl.create_default_context()
     try:
-        context = ssl.create_default_context(cafile=ca)
+        context.load_verify_locations(ca_file)
     except FileNotFoundError as exc:
-        raise UnclearError(f"ca: no such file: {ca}") from exc
+        raise UnclearError(f"ca_file: no such file: {ca_file}") from exc
     except (OSError, ssl.SSLError) as exc:
-        raise UnclearError(f"ca: {ca} holds no certificates") from exc
+        raise UnclearError(f"ca_file: {ca_file} holds no certificates") from exc
     return lambda: context

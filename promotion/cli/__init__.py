@@ -1,7 +1,7 @@
 """The command line: verbs, global options, and the one place where errors become exit statuses. Only here things are printed.
 
 Exit status: 0 done or nothing to do, 1 a bug, 2 usage or configuration, 3 waiting, 4 refused, 5 conflict, 6 verification failed,
-75 temporary. The verbs themselves are in `look`, `past`, `act`, `people`, `proposals`, `setup` and `waiting`.
+75 temporary. The verbs themselves are in `look`, `past`, `act`, `people`, `proposals`, `initial`, `setup` and `waiting`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, approving, look, past, people, proposals, setup, undo, waiting
+from promotion.cli import act, approving, initial, look, past, people, proposals, setup, undo, waiting
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
@@ -97,7 +97,7 @@ VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
     ("resolve", proposals.resolve, "Decide", "promotion resolve prod"),
     ("adopt", people.adopt, "Decide", "promotion adopt prod --source 4f2a91c"),
     ("configure", people.configure, "Decide", "promotion configure --reason 'soak for two hours'"),
-    ("init", setup.init, "Set up", "promotion init --repository URL --environments dev=develop,prod=main"),
+    ("init", initial.init, "Set up", "promotion init --repository URL --environments dev=develop,prod=main"),
     ("validate", setup.validate, "Set up", "promotion validate --online"),
     ("serve", setup.serve, "Set up", "promotion serve --with-server --every 30s"),
     ("demo", setup.demo, "Set up", "promotion demo"),

@@ -74,8 +74,7 @@ def _engine(group: Group, stage: Stage, access: Mapping[str, str], several: bool
     """Its settings. For several applications a name that begins with the application's is written as a placeholder."""
     begin = rf"^{re.escape(group.name)}(?=[-._]|$)"
     called = [re.sub(begin, "{application}", one.name) if several else one.name for one in stage.deployed]
-    which = {"application": called[0]} if len(called) == 1 else {"applications": called}
-    return {"type": "argocd", **access, **which}
+    return {"type": "argocd", **access, "application": called[0] if len(called) == 1 else called}
 
 
 def _yaml(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that set things up: init, validate, demo, serve. The last two are the only ones that load Prefect."""
+"""The verbs that set things up but init: validate, demo, serve. The last two are the only ones that load Prefect."""
 
 from __future__ import annotations
 
@@ -14,59 +14,12 @@ from promotion.cli import render
 from promotion.cli.access import HEAD, cells
 from promotion.cli.checkup import checkup
 from promotion.cli.context import call_of, pipeline_of, sites_of, span_of
-from promotion.cli.draft import create, draft
 from promotion.cli.look import status_lines
 from promotion.cli.output import answer, is_terminal, note, printed
 from promotion.cli.remote import DEPLOYMENT
 from promotion.errors import ConfigError
 
 DEMO = Path(".demo")
-
-
-def init(
-    context: typer.Context,
-    repository: Annotated[str, typer.Option("--repository", metavar="URL", help="The environment repository.")],
-    environments: Annotated[
-        str, typer.Option("--environments", metavar="LIST", help="dev,qa,prod, or with branches: dev=develop,prod=main")
-    ],
-    create_branches: Annotated[
-        bool,
-        typer.Option("--create-branches", help="Make those that are missing, each where the one before it is."),
-    ] = False,
-) -> int:
-    """Writes a commented environments.yaml from the branches that there are. Never overwrites a file."""
-    call = call_of(context)
-    path = call.config
-    if path.exists() or path.is_symlink():
-        raise ConfigError("is there already, and is not overwritten", where=str(path))
-    drafted = draft(repository, environments, Path.cwd(), call.environ, create=create_branches)
-    pipeline = config.parse(drafted.text.encode(), path)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(drafted.text)
-    except OSError as exc:
-        raise ConfigError(exc.strerror or str(exc), where=str(path)) from exc
-    if drafted.missing:
-        try:
-            create(drafted, call.environ)
-        except BaseException:
-            path.unlink()
-            raise
-    names = [f"{e.name} ({e.branch})" for e in pipeline.applications[0].environments]
-    answer(
-        call,
-        {
-            "file": str(path),
-            "environments": [e.name for e in pipeline.applications[0].environments],
-            "created": dict(drafted.missing),
-        },
-        [
-            *(f"created {branch}, where {before} is" for branch, before in drafted.missing.items()),
-            f"wrote {path}: {', '.join(names)}",
-            "  next    fill in engine and health, then  promotion validate --online",
-        ],
-    )
-    return 0
 
 
 def validate(

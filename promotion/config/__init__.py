@@ -26,8 +26,6 @@ __all__ = ["load", "parse", "schema"]
 DECIDING = ("from", "requires", "strategy", "history", "protect", "gates", "health", "verify")
 """The keys of an environment that decide what may land, beside repository, paths and branch (section 6, plan_id)."""
 HEARTBEAT = "10m"
-FILES = ("kubeconfig", "token_file", "ca_file")
-"""Settings of engines that name a file."""
 
 
 def load(path: Path) -> Pipeline:
@@ -155,11 +153,11 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
 def _engine(written: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
     """Relative paths are relative to the file; that of a program too, unless it is a mere name, to be found on PATH."""
     places: dict[str, Any] = {"path": directory(written["path"], base)} if written["type"] == "directory" else {}
-    places |= {key: directory(written[key], base) for key in FILES if key in written}
     if "secret_file" in (hook := written.get("webhook", {})):
         places["webhook"] = {**hook, "secret_file": directory(hook["secret_file"], base)}
     programs = [key for key in ("deploy", "observe") if key in written and "/" in written[key][0]]
-    return {**written, **places, **{key: [directory(written[key][0], base), *written[key][1:]] for key in programs}}
+    places |= {key: [directory(written[key][0], base), *written[key][1:]] for key in programs}
+    return {**rooted(written, base), **places}
 
 
 def _deciding(merged: Merged, named: Named) -> Mapping[str, Any]:

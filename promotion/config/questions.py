@@ -19,7 +19,7 @@ from promotion.texts import duration
 
 WEEK = timedelta(days=7)
 """The longest `for` of a metric: Prometheus answers with at most 11,000 moments."""
-FILES = ("ca", "token_file", "kubeconfig")
+FILES = ("ca_file", "token_file", "kubeconfig")
 _CLOSING = {")": "(", "]": "[", "}": "{"}
 _QUOTED = re.compile(r""" "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' | `[^`]*` """, re.VERBOSE)
 _COMMENT = re.compile(r"#.*")
@@ -32,9 +32,9 @@ def of_questions(application: Named) -> Iterator[Finding]:
             yield from (Finding((*steps, *way), text) for way, text in _of_check(check))
 
 
-def rooted(check: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
-    """The same with files relative to the file made absolute."""
-    return {**check, **{key: directory(check[key], base) for key in FILES if key in check}}
+def rooted(written: Mapping[str, Any], base: Path) -> Mapping[str, Any]:
+    """A check or an engine, the names of its files made absolute: they are relative to this file."""
+    return {**written, **{key: directory(written[key], base) for key in FILES if key in written}}
 
 
 def _checks(each: Merged) -> Iterator[tuple[Steps, Mapping[str, Any]]]:
@@ -74,8 +74,8 @@ def _of_metric(check: Mapping[str, Any]) -> Iterator[tuple[Steps, str]]:
         yield ("token_file",), "`token_env` and `token_file` both: write one of them"
     elif "token_env" in check and (wrong := wrong_variable(check["token_env"], "token", "PROMETHEUS_TOKEN")):
         yield ("token_env",), wrong
-    if "ca" in check and not server.startswith("https://"):
-        yield ("ca",), "only an https:// server shows a certificate"
+    if "ca_file" in check and not server.startswith("https://"):
+        yield ("ca_file",), "only an https:// server shows a certificate"
 
 
 def _no_base(server: str) -> str | None:

@@ -107,4 +107,46 @@ MUTANTS = (
         "return Reading(Health.HEALTHY, '')",
         "test_checks_metric::test_nothing_deployed_is_no_revision",
     ),
+    *(
+        cut("S3", name, f"checks.kubernetes:{place}", old, new, f"test_checks_kubernetes::{test}")
+        for name, place, old, new, test in (
+            (
+                "the worst of several objects is the answer",
+                "worst",
+                "min((reading.health for _, reading in readings), key=WORST_FIRST.index)",
+                "max((reading.health for _, reading in readings), key=WORST_FIRST.index)",
+                "test_all_of_them_must_be_well",
+            ),
+            (
+                "an object that is not there is missing",
+                "_look",
+                "Reading(Health.MISSING, f'{name} is not there{where}')",
+                "Reading(Health.HEALTHY, f'{name} is not there{where}')",
+                "test_all_of_them_must_be_well",
+            ),
+            (
+                "a kind that several groups have",
+                "_kind",
+                "len(groups) > 1 and '' not in groups",
+                "False",
+                "test_a_kind_that_is_not_there_or_there_twice",
+            ),
+            ("an answer that is late", "_ask", "time.monotonic() > deadline", "False", "test_an_answer_that_is_late"),
+            ("as long as is asked for", "unchanged", "age >= wanted", "True", "test_since_when_nothing_changed"),
+            (
+                "times are a second old",
+                "unchanged",
+                "max(times) + TICK",
+                "max(times)",
+                "test_since_when_nothing_changed",
+            ),
+            (
+                "the newest write counts",
+                "unchanged",
+                "max(times) + TICK",
+                "min(times) + TICK",
+                "test_since_when_nothing_changed",
+            ),
+        )
+    ),
 )

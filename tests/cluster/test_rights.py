@@ -1,0 +1,205 @@
+"""`deploy/` on a real API server: each account can do what it is there for, and is refused (403) whatever is beyond that."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.apiserver import CRDS, MERGE, ApiServer, until
+
+pytestmark = pytest.mark.cluster
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/example"
+APPLY = "application/apply-patch+yaml"
+PLURALS = {
+    "ConfigMap": "api/v1/{}/configmaps",
+    "Deployment": "apis/apps/v1/{}/deployments",
+    "Namespace": "api/v1/namespaces",
+    "NetworkPolicy": "apis/networking.k8s.io/v1/{}/networkpolicies",
+    "Role": "apis/rbac.authorization.k8s.io/v1/{}/roles",
+    "RoleBinding": "apis/rbac.authorization.k8s.io/v1/{}/rolebindings",
+    "ServiceAccount": "api/v1/{}/serviceaccounts",
+}
+ACCOUNTS = {
+    "orchestrator": ("promotion", "promotion"),
+    "operator": ("shop", "promotion-operator"),
+    "worker": ("promotion", "promotion-worker"),
+}
+"""Namespace and name."""
+
+
+@pytest.fixture(scope="module")
+def tokens(cluster: ApiServer) -> dict[str, str]:
+    """What `kubectl apply -k deploy/example` would send is there, and each account has signed in."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("no kubectl here to render with")
+    if not CRDS.is_dir():
+        pytest.skip(f"no {CRDS}")
+    done = subprocess.run(["kubectl", "kustomize", str(EXAMPLE)], capture_output=True, text=True, check=True)
+    objects = list(yaml.safe_load_all(done.stdout))
+    with cluster.client() as client:
+        for name in ("argocd", "flux-system", "shop", "elsewhere"):
+            body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            assert client.post("/api/v1/namespaces", json=body).status_code in (201, 409)
+        for each in objects:
+            address = PLURALS[each["kind"]].format(f"namespaces/{each['metadata'].get('namespace')}")
+            path, query = f"/{address}/{each['metadata']['name']}", {"fieldManager": "test", "force": "true"}
+            answer = client.patch(path, params=query, content=yaml.safe_dump(each), headers={"Content-Type": APPLY})
+            assert answer.is_success, answer.text
+        return {who: _token(client, *account) for who, account in ACCOUNTS.items()}
+
+
+def _token(client: httpx.Client, namespace: str, name: str) -> str:
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    answer = client.post(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", json=body)
+    token: str = answer.raise_for_status().json()["status"]["token"]
+    return token
+
+
+def ask(cluster: ApiServer, token: str, method: str, path: str) -> int:
+    """The status of a request that changes nothing, even when it is allowed."""
+    query = {} if method in ("GET", "WATCH") else {"dryRun": "All"}
+    query |= {"watch": "true", "timeoutSeconds": "1"} if method == "WATCH" else {}
+    query |= {"fieldManager": "test"} if method == "APPLY" else {}
+    where, _, name = path.rpartition("/")
+    body, kind = b"", "application/json"
+    if method in ("APPLY", "POST") and name not in ("exec", "token"):
+        body = yaml.safe_dump(_body(where if method == "APPLY" else path, name if method == "APPLY" else "x")).encode()
+        kind = APPLY if method == "APPLY" else "application/yaml"
+    if method == "PATCH":
+        body, kind = b'{"metadata": {"annotations": {"a": "b"}}}', MERGE
+    verb = {"APPLY": "PATCH", "WATCH": "GET"}.get(method, method)
+    with cluster.client(token=token) as client:
+        return client.request(verb, path, params=query, content=body, headers={"Content-Type": kind}).status_code
+
+
+def _body(where: str, name: str) -> dict[str, Any]:
+    """An object that the server takes, for these addresses."""
+    parts = where.strip("/").split("/")
+    version = parts[1] if parts[0] == "api" else f"{parts[1]}/{parts[2]}"
+    labels = {"app": name}
+    pod = {"containers": [{"name": "main", "image": "shop:1"}], "restartPolicy": "Never"}
+    run = {"metadata": {"labels": labels}, "spec": pod}
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        "configmaps": ("ConfigMap", {"data": {}}),
+        "secrets": ("Secret", {"data": {}}),
+        "namespaces": ("Namespace", {}),
+        "pods": ("Pod", {"spec": pod}),
+        "jobs": ("Job", {"spec": {"template": run}}),
+        "roles": ("Role", {"rules": []}),
+        "rolebindings": (
+            "RoleBinding",
+            {"roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}},
+        ),
+        "deployments": (
+            "Deployment",
+            {
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {**run, "spec": {**pod, "restartPolicy": "Always"}},
+                }
+            },
+        ),
+    }
+    kind, more = kinds[parts[-1]]
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, **more}
+
+
+def core(namespace: str, kind: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/{kind}"
+
+
+def of(group: str, namespace: str, kind: str) -> str:
+    return f"/apis/{group}/namespaces/{namespace}/{kind}"
+
+
+APPLICATIONS = of("argoproj.io/v1alpha1", "argocd", "applications")
+KUSTOMIZATIONS = of("kustomize.toolkit.fluxcd.io/v1", "flux-system", "kustomizations")
+RBAC = "rbac.authorization.k8s.io/v1"
+
+NEEDS = [
+    # the orchestrator looks at what deploys, and at what runs
+    ("orchestrator", "GET", APPLICATIONS),
+    ("orchestrator", "GET", KUSTOMIZATIONS),
+    ("orchestrator", "GET", of("source.toolkit.fluxcd.io/v1", "flux-system", "gitrepositories")),
+    ("orchestrator", "GET", of("helm.toolkit.fluxcd.io/v2", "flux-system", "helmreleases")),
+    ("orchestrator", "GET", of("apps/v1", "shop", "deployments")),
+    ("orchestrator", "GET", of("argoproj.io/v1alpha1", "shop", "rollouts")),
+    ("orchestrator", "GET", core("shop", "pods")),
+    ("orchestrator", "GET", core("shop", "configmaps")),
+    # the operator makes its own namespace what Git says
+    ("operator", "APPLY", of("apps/v1", "shop", "deployments") + "/web"),
+    ("operator", "APPLY", core("shop", "configmaps") + "/web"),
+    ("operator", "APPLY", core("shop", "secrets") + "/web"),
+    ("operator", "POST", core("shop", "configmaps")),
+    ("operator", "DELETE", of("apps/v1", "shop", "deployments") + "/promotion-operator"),
+    ("operator", "GET", core("shop", "pods")),
+    # the worker starts jobs, and sees how they end
+    ("worker", "POST", of("batch/v1", "promotion", "jobs")),
+    ("worker", "WATCH", of("batch/v1", "promotion", "jobs")),
+    ("worker", "WATCH", core("promotion", "pods")),
+]
+
+BEYOND = [
+    ("orchestrator", "PATCH", APPLICATIONS + "/x"),
+    ("orchestrator", "DELETE", APPLICATIONS + "/x"),
+    ("orchestrator", "PATCH", KUSTOMIZATIONS + "/x"),
+    ("orchestrator", "GET", "/apis/argoproj.io/v1alpha1/applications"),
+    ("orchestrator", "GET", of("argoproj.io/v1alpha1", "elsewhere", "applications")),
+    ("orchestrator", "GET", "/apis/apps/v1/deployments"),
+    ("orchestrator", "GET", of("apps/v1", "elsewhere", "deployments")),
+    ("orchestrator", "APPLY", of("apps/v1", "shop", "deployments") + "/web"),
+    ("orchestrator", "DELETE", core("shop", "pods") + "/x"),
+    ("orchestrator", "APPLY", core("shop", "configmaps") + "/web"),
+    *(
+        ("orchestrator", "GET", core(name, "secrets"))
+        for name in ("promotion", "argocd", "flux-system", "shop", "elsewhere")
+    ),
+    ("orchestrator", "GET", core("promotion", "secrets") + "/promotion"),
+    ("orchestrator", "POST", of("batch/v1", "promotion", "jobs")),
+    ("orchestrator", "POST", of(RBAC, "promotion", "rolebindings")),
+    ("operator", "APPLY", of("apps/v1", "elsewhere", "deployments") + "/web"),
+    ("operator", "GET", core("elsewhere", "configmaps")),
+    ("operator", "GET", core("promotion", "secrets")),
+    ("operator", "GET", "/api/v1/configmaps"),
+    ("operator", "POST", "/api/v1/namespaces"),
+    ("operator", "GET", "/api/v1/nodes"),
+    ("operator", "POST", of(RBAC, "shop", "roles")),
+    ("operator", "POST", of(RBAC, "shop", "rolebindings")),
+    ("operator", "POST", core("shop", "pods")),
+    ("operator", "POST", core("shop", "pods") + "/x/exec"),
+    ("operator", "PATCH", APPLICATIONS + "/x"),
+    ("operator", "POST", core("shop", "serviceaccounts") + "/promotion-operator/token"),
+    ("worker", "POST", of("batch/v1", "elsewhere", "jobs")),
+    ("worker", "POST", of("batch/v1", "shop", "jobs")),
+    ("worker", "GET", core("promotion", "secrets")),
+    ("worker", "GET", core("promotion", "configmaps")),
+    ("worker", "POST", core("promotion", "pods")),
+    ("worker", "POST", core("promotion", "pods") + "/x/exec"),
+    ("worker", "GET", of("apps/v1", "promotion", "deployments")),
+    ("worker", "GET", "/apis/batch/v1/jobs"),
+    ("worker", "GET", APPLICATIONS),
+]
+
+
+@pytest.mark.parametrize(("who", "method", "path"), NEEDS)
+def test_each_may_do_what_it_is_there_for(
+    cluster: ApiServer, tokens: dict[str, str], who: str, method: str, path: str
+) -> None:
+    """As the manifests give it rights."""
+    until(lambda: ask(cluster, tokens[who], method, path) != 429)  # a definition that is new is not served yet
+    assert ask(cluster, tokens[who], method, path) in (200, 201)
+
+
+@pytest.mark.parametrize(("who", "method", "path"), BEYOND)
+def test_each_is_refused_whatever_is_beyond(
+    cluster: ApiServer, tokens: dict[str, str], who: str, method: str, path: str
+) -> None:
+    """403, and not because there is nothing: the rights are asked about first."""
+    assert ask(cluster, tokens[who], method, path) == 403
