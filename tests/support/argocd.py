@@ -70,7 +70,7 @@ def several(*sources: Mapping[str, Any], revisions: list[str], **changes: Any) -
         "revisions": revisions,
         "comparedTo": {"source": {"repoURL": ""}, "sources": listed, "destination": app["spec"]["destination"]},
     }
-    app["status"]["operationState"]["syncResult"] = {"revisions": revisions, "sources": listed}
+    app["status"]["operationState"]["syncResult"] = {"revision": "", "revisions": revisions, "sources": listed}
     return changed(app, **changes)
 
 
@@ -85,7 +85,7 @@ def hydrated(dry: str = NEW, wet: str = OTHER, **changes: Any) -> dict[str, Any]
     }
     app["status"]["sync"]["comparedTo"]["source"] = branch
     app["status"]["sourceHydrator"] = {
-        "currentOperation": {"phase": "Hydrated", "drySHA": dry, "hydratedSHA": wet},
+        "currentOperation": {"phase": "Hydrated", "drySHA": dry, "hydratedSHA": wet, "message": ""},
         "lastSuccessfulOperation": {"drySHA": dry, "hydratedSHA": wet},
     }
     return changed(app, **changes)
