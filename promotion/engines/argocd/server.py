@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -124,10 +124,16 @@ def _read(body: bytes, said: str, host: str) -> Mapping[str, Any]:
     return read
 
 
-@cache
+_DOORS: dict[str, Door] = {}
+_LOCK = threading.Lock()
+
+
 def door(ca_file: str) -> Door:
-    """Connections that are kept; any number of threads may ask."""
-    return Door(lambda: _trusting(ca_file)) if ca_file else Door()
+    """Connections that are kept, of the whole process; any number of threads may ask. Raises ConfigError."""
+    with _LOCK:
+        if ca_file not in _DOORS:
+            _DOORS[ca_file] = Door(lambda: _trusting(ca_file)) if ca_file else Door()
+        return _DOORS[ca_file]
 
 
 def _trusting(ca_file: str) -> ssl.SSLContext:

@@ -1,0 +1,217 @@
+"""Promotions into environments that Argo CD deploys: what is recorded while it works, what counts, and what a command says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promotion.model import Environment, Health, Spec, Verify
+from tests.support.argocd import application, changed, source, stamp
+from tests.support.argoserver import ArgoServer, argo_server
+from tests.support.shop import Shop
+from tests.support.stage import Stage
+
+Build = Callable[..., Stage]
+
+
+@pytest.fixture
+def argo() -> Iterator[ArgoServer]:
+    with argo_server() as server:
+        server.token = None
+        yield server
+
+
+def environment(argo: ArgoServer, name: str, before: str | None = None, **more: Any) -> Environment:
+    settings = {"server": argo.url, "application": f"shop-{name}", "refresh": "annotate"}
+    deciding = {"branch": f"env/{name}", "health": "engine", **({"from": before} if before else {})}
+    return Environment(
+        name,
+        f"env/{name}",
+        source=before,
+        engine=Spec("argocd", settings),
+        engine_says=True,
+        deciding=deciding,
+        **more,
+    )
+
+
+class Cluster:
+    """dev -> qa in Argo CD's hands, that does what a test says."""
+
+    def __init__(self, build: Build, argo: ArgoServer, **qa: Any) -> None:
+        self.argo = argo
+        self.stage = build(environment(argo, "dev"), environment(argo, "qa", "dev", **qa))
+        self.seconds = 100
+        for name in ("dev", "qa"):
+            self.deploy(name)
+
+    def app(self, name: str, revision: str, **changes: Any) -> dict[str, Any]:
+        mine = source(repoURL=self.stage.application.repository, targetRevision=f"env/{name}")
+        made = application(revision, f"shop-{name}", spec__source=mine, status__sync__comparedTo__source=mine)
+        return changed(made, **changes)
+
+    def put(self, name: str, revision: str, **changes: Any) -> None:
+        self.argo.put(self.app(name, revision, **changes))
+
+    def deploy(self, name: str) -> None:
+        """What the branch has now is synced, looked at after that, and well."""
+        self.seconds += 10
+        times = {
+            "status__reconciledAt": stamp(self.seconds),
+            "status__operationState__finishedAt": stamp(self.seconds - 5),
+        }
+        self.put(name, self.stage.tip(name), **times)
+
+    def health(self, name: str) -> tuple[str, Health]:
+        """What is on record of an environment now."""
+        observed = self.stage.world().state.of(name).observed
+        assert observed is not None
+        return observed.revision or "", observed.health
+
+    def fact(self, name: str, commit: str) -> Health | None:
+        fact = self.stage.world().state.of(name).facts.get(commit)
+        return fact.health if fact else None
+
+
+def test_a_change_is_promoted_and_verified_when_argo_cd_is_done_with_it(build: Build, argo: ArgoServer) -> None:
+    """Asked to look after the push; progressing while it syncs; verified only after a look that came after the sync."""
+    there = Cluster(build, argo)
+    stage = there.stage
+    stage.round()
+    before = stage.tip("qa")
+    commit = stage.commit("dev", {"web": "2\n"})
+    assert stage.round().hops == ()
+    there.deploy("dev")
+    (hop,) = stage.round().hops
+    landed = stage.tip("qa")
+    assert hop.commit == landed
+    assert argo.asked[-1] == ("GET", "/api/v1/applications/shop-qa", {"refresh": "normal"})
+    there.put("qa", landed, status__sync__status="OutOfSync", status__operationState__syncResult__revision=before)
+    stage.round()
+    assert there.health("qa") == (landed, Health.PROGRESSING)
+    there.put("qa", landed, status__reconciledAt=stamp(9))
+    stage.round()
+    assert there.health("qa") == (landed, Health.PROGRESSING)
+    assert "verified qa" not in stage.events()
+    there.deploy("qa")
+    stage.round()
+    assert there.health("qa") == (landed, Health.HEALTHY)
+    assert stage.events()[-1] == "verified qa"
+    assert there.fact("dev", commit) is Health.HEALTHY
+
+
+def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(build: Build, argo: ArgoServer) -> None:
+    """Else a commit that was waited for would lose its place each time that somebody pushes."""
+    there = Cluster(build, argo)
+    stage = there.stage
+    stage.round()
+    before = stage.tip("dev")
+    assert there.fact("dev", before) is Health.HEALTHY
+    after = stage.commit("dev", {"web": "2\n"})
+    for changes in (
+        {"metadata__annotations": {"argocd.argoproj.io/refresh": "normal"}},
+        {"operation": {"sync": {"revision": after}}},
+        {"status__conditions": [{"type": "ComparisonError", "message": "no answer"}]},
+        {"status__sync__revision": "env/dev"},
+    ):
+        there.put("dev", before, **changes)
+        stage.round()
+        assert there.fact("dev", before) is Health.HEALTHY, changes
+        assert there.fact("dev", after) is not Health.HEALTHY
+
+
+def test_a_failed_sync_fails_the_verification_and_what_is_restored_is_healthy_in_the_end(
+    build: Build, argo: ArgoServer
+) -> None:
+    """An invalid object: nothing was applied, the rollback is in sync at once, and the failure is not its own."""
+    there = Cluster(build, argo, verify=Verify(on_failure="rollback"))
+    stage = there.stage
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    there.deploy("dev")
+    stage.round()
+    bad = stage.tip("qa")
+    row = {"kind": "Deployment", "name": "web", "status": "SyncFailed", "message": "is invalid"}
+    failed = {
+        "phase": "Failed",
+        "finishedAt": stamp(200),
+        "message": "one or more objects failed to apply",
+        "syncResult": {"revision": bad, "resources": [row]},
+    }
+    there.put("qa", bad, status__operationState=failed, status__sync__status="OutOfSync")
+    stage.round()
+    restored = stage.tip("qa")
+    assert restored != bad
+    assert "failed qa" in stage.events()
+    there.put("qa", restored, status__operationState=failed, status__reconciledAt=stamp(250))
+    stage.round()
+    assert there.health("qa") == (restored, Health.HEALTHY)
+    assert stage.events()[-1] == "verified qa"
+
+
+def test_it_is_asked_again_while_its_revision_does_not_move(build: Build, argo: ArgoServer) -> None:
+    """A request may be lost; more and more rarely, for one commit."""
+    there = Cluster(build, argo)
+    stage = there.stage
+    stage.round()
+    stage.commit("dev", {"web": "2\n"})
+    for _ in range(120):
+        stage.round()
+    assert len([query for _, _, query in argo.asked if query == {"refresh": "normal"}]) == 3
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shop(tmp_path: Path, argo: ArgoServer) -> Shop:
+    """qa is Argo CD's."""
+    engine = {"type": "argocd", "server": argo.url, "application": "shop-qa"}
+    made = Shop(tmp_path, qa={"engine": engine, "health": "engine"})
+    mine = source(repoURL=str(made.origin.path))
+    argo.put(application(made.tip("qa"), spec__source=mine, status__sync__comparedTo__source=mine))
+    return made
+
+
+def test_sync_is_for_loops_of_ours(shop: Shop) -> None:
+    """What others deploy is left out, and refused when it is named."""
+    said = shop("sync", "qa")
+    assert said.status == 2
+    assert "qa: argocd deploys it, and no sync loop of ours" in said.err
+    assert "promotion observe qa" in said.err
+    assert [row["environment"] for row in shop("--json", "sync").json["environments"]] == ["dev", "prod"]
+    assert shop("run", "--sync").status == 0
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [
+        ({"application": "shop-qaa"}, "no such Application `shop-qaa`; did you mean `shop-qa`?"),
+        ({"application": "other"}, "the Application tracks `main`, but env/qa is the branch of qa"),
+        ({"application": "foreign"}, "the Application deploys from https://git.example.com/else.git, not from"),
+        ({"token_env": "ARGOCD_TOKEN"}, "no such variable"),
+    ],
+    ids=str,
+)
+def test_validate_online_says_what_is_wrong(shop: Shop, argo: ArgoServer, engine: dict[str, str], words: str) -> None:
+    """Each in one line, and nothing is changed."""
+    argo.put(application(name="other", spec__source=source(repoURL=str(shop.origin.path), targetRevision="main")))
+    argo.put(application(name="foreign", spec__source=source(repoURL="https://git.example.com/else.git")))
+    shop.set("qa", engine={**shop.settings["qa"]["engine"], **engine})
+    said = shop("--json", "validate", "--online")
+    assert said.status == 2
+    (row,) = [row for row in said.json["checks"] if row["what"] == "qa"]
+    assert row["verdict"] == "fault"
+    assert words in row["reason"]
+    assert row["fix"]
+    assert {method for method, _, _ in argo.asked} <= {"GET"}
+
+
+def test_validate_online_with_an_expired_token(shop: Shop, argo: ArgoServer) -> None:
+    argo.token = "another"
+    said = shop("--json", "validate", "--online")
+    (row,) = [row for row in said.json["checks"] if row["what"] == "qa"]
+    assert "does not accept the token, if any (401): invalid session" in row["reason"]
