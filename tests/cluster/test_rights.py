@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,16 @@ import httpx
 import pytest
 import yaml
 
+from promotion import config
+from promotion.cli import main
+from promotion.engines import ENGINES, argocd
+from promotion.kube import DeniedError
+from promotion.model import Health, Subject
+from tests.cluster.test_apiserver import deployment
+from tests.support import argocd as argo
+from tests.support import flux
 from tests.support.apiserver import CRDS, MERGE, ApiServer, until
+from tests.support.git import Origin
 
 pytestmark = pytest.mark.cluster
 
@@ -203,3 +214,141 @@ def test_each_is_refused_whatever_is_beyond(
 ) -> None:
     """403, and not because there is nothing: the rights are asked about first."""
     assert ask(cluster, tokens[who], method, path) == 403
+
+
+# --- at work ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """environments.yaml for our operator's namespace, and a repository with one environment."""
+
+    folder: Path
+    kubeconfig: Path
+    origin: Origin
+
+    def run(self, who: str, *words: str) -> int:
+        """One command with the rights of that account."""
+        engine = {"type": "kubernetes", "namespace": "shop", "path": "deploy", "context": who}
+        environment = {"name": "prod", "branch": "env/prod", "engine": engine, "health": "engine"}
+        looked = {"type": "kubernetes", "namespace": "shop", "objects": ["deployment/web"], "context": who}
+        environment["health"] = [looked | {"kubeconfig": str(self.kubeconfig)}]
+        engine["kubeconfig"] = str(self.kubeconfig)
+        file = self.folder / "environments.yaml"
+        written = {
+            "version": 1,
+            "name": self.folder.name,
+            "repository": str(self.origin.path),
+            "environments": [environment],
+        }
+        file.write_text(yaml.safe_dump(written))
+        return main(["-c", str(file), *words])
+
+    def release(self, *objects: dict[str, Any]) -> str:
+        return self.origin.commit("env/prod", {"deploy/all.yaml": yaml.safe_dump_all(objects)})
+
+
+@pytest.fixture
+def work(cluster: ApiServer, tokens: dict[str, str], tmp_path: Path) -> Work:
+    kubeconfig = cluster.kubeconfig(tmp_path / "kubeconfig", tokens)
+    return Work(tmp_path, kubeconfig, Origin.create(tmp_path / "shop.git", ["env/prod"]))
+
+
+def test_the_operator_deploys_and_the_orchestrator_sees_it(
+    cluster: ApiServer, work: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each by the whole command line; whoever only looks cannot deploy, and changes nothing by trying."""
+    commit = work.release(deployment("web", "shop:1"))
+    assert work.run("orchestrator", "sync", "prod") != 0
+    assert "cannot" in capsys.readouterr().err
+    with cluster.client() as client:
+        assert client.get(of("apps/v1", "shop", "deployments") + "/web").status_code == 404
+    assert work.run("operator", "sync", "prod") == 0
+
+    def seen() -> bool:
+        assert work.run("orchestrator", "observe", "prod") == 0
+        capsys.readouterr()
+        assert work.run("orchestrator", "--json", "status", "prod") == 0
+        return "healthy" in (said := capsys.readouterr().out) and commit[:7] in said
+
+    until(seen)
+
+
+def test_the_operator_is_refused_one_object_and_goes_on(
+    cluster: ApiServer, work: Work, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What its Role does not have is told of by name; the rest is there."""
+    work.release(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "beside"}, "data": {"a": "b"}},
+        {"metadata": {"name": "more"}} | _body(of(RBAC, "shop", "rolebindings"), "more"),
+    )
+    assert work.run("operator", "sync", "prod") != 0
+    captured = capsys.readouterr()
+    assert "RoleBinding" in captured.out + captured.err
+    with cluster.client() as client:
+        assert client.get(core("shop", "configmaps") + "/beside").is_success
+        assert client.get(of(RBAC, "shop", "rolebindings") + "/more").status_code == 404
+
+
+def test_the_orchestrator_sees_what_argo_cd_deploys(cluster: ApiServer, work: Work) -> None:
+    """And may not ask it to look at Git: that needs `patch`."""
+    body = argo.application()
+    with cluster.client() as client:
+        client.post(APPLICATIONS, json=body).raise_for_status()
+    settings = {"context": "orchestrator", "kubeconfig": str(work.kubeconfig), "application": "shop-qa"}
+    seen = ENGINES["argocd"].observe(settings, argo.QA)
+    assert (seen.revision, seen.reading and seen.reading.health) == (argo.NEW, Health.HEALTHY)
+    before = cluster_object(cluster, APPLICATIONS + "/shop-qa")
+    with pytest.raises(DeniedError):
+        argocd.refresh({**settings, "refresh": "annotate"}, argo.QA)
+    assert cluster_object(cluster, APPLICATIONS + "/shop-qa") == before
+    with pytest.raises(DeniedError):
+        ENGINES["argocd"].observe({**settings, "namespace": "elsewhere"}, argo.QA)
+
+
+def test_the_orchestrator_sees_what_flux_deploys(cluster: ApiServer, work: Work) -> None:
+    """The Kustomization, its source, and what it made, where it has rights to look at that too."""
+    with cluster.client() as client:
+        for live in (flux.repository(), flux.kustomization()):
+            group = live["apiVersion"]
+            path = of(group, "flux-system", "gitrepositories" if live["kind"] == "GitRepository" else "kustomizations")
+            metadata = {key: value for key, value in live["metadata"].items() if key != "generation"}
+            client.post(path, json={**live, "metadata": metadata}).raise_for_status()
+            content = json.dumps({"status": live["status"]})
+            address = f"{path}/{live['metadata']['name']}/status"
+            client.patch(address, content=content, headers={"Content-Type": MERGE}).raise_for_status()
+    settings = {"context": "orchestrator", "kubeconfig": str(work.kubeconfig), "kustomization": "shop"}
+    settings["namespace"] = "flux-system"
+    subject = Subject("shop", "qa", flux.M, flux.URL, flux.BRANCH)
+    assert ENGINES["flux"].observe(settings, subject).revision == flux.M
+
+
+def cluster_object(cluster: ApiServer, path: str) -> Any:
+    with cluster.client() as client:
+        return client.get(path).raise_for_status().json()
+
+
+def test_init_writes_what_argo_cd_has(
+    cluster: ApiServer, work: Work, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the real definition and the orchestrator's rights: valid, and its engines see the Applications."""
+    with cluster.client() as client:
+        for name in ("dev", "prod"):
+            spec = {
+                "source": argo.source(targetRevision=f"env/{name}"),
+                "destination": {"namespace": "x"},
+                "project": "default",
+            }
+            metadata = {"name": f"pay-{name}", "namespace": "argocd"}
+            body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", "metadata": metadata, "spec": spec}
+            client.post(APPLICATIONS, json=body).raise_for_status()
+    monkeypatch.setenv("KUBECONFIG", str(work.kubeconfig))
+    file = work.folder / "found.yaml"
+    assert main(["-c", str(file), "--json", "init", "--from-argocd", "--context", "orchestrator"]) == 0
+    assert json.loads(capsys.readouterr().out)["applications"]["pay"] == ["dev", "prod"]
+    (pay,) = [each for each in config.load(file).applications if each.name == "pay"]
+    settings = {e.name: e.engine.settings for e in pay.environments}
+    subject = Subject("pay", "prod", argo.NEW, argo.URL, "env/prod", environ={"KUBECONFIG": str(work.kubeconfig)})
+    seen = ENGINES["argocd"].observe(settings["prod"], subject)
+    assert (seen.reading and seen.reading.reason) == "Argo CD has not looked at the Application yet"
+    assert main(["-c", str(file), "validate"]) == 0
