@@ -438,26 +438,52 @@ def test_an_inventory_of_somebody_else_is_not_used(stub: KubeStub, place: Target
         deploy(place, B, config("a"))
 
 
-def test_a_kill_at_any_request_is_made_good_by_the_next_round(stub: KubeStub, place: Target) -> None:
-    """Before the server got it, and before we had its answer: the same in the end, and nothing pruned that must not be."""
-    first = [deployment(), config("a", x="1"), config("gone"), config("changed", x="1")]
-    second = [deployment(), config("a", x="1"), config("changed", x="2"), config("new")]
-    wanted = {"Deployment/web", *(f"ConfigMap/{name}" for name in ("a", "changed", "new", "theirs"))}
+FIRST = [deployment(), config("a", x="1"), config("gone"), config("changed", x="1")]
+SECOND = [deployment(), config("a", x="1"), config("changed", x="2"), config("new")]
+
+
+@pytest.mark.parametrize(("revision", "then"), [(B, SECOND), (C, FIRST)], ids=["again", "back"])
+def test_a_kill_at_any_request_is_made_good_by_the_next_round(
+    stub: KubeStub, place: Target, revision: str, then: list[dict[str, Any]]
+) -> None:
+    """Before the server got it, and before we had its answer; whether the next round is about the same, or goes back."""
+    wanted = {f"{one['kind']}/{one['metadata']['name']}" for one in then}
     for at in range(1, 100):
         for after in (False, True):
             stub.objects.clear()
             stub.owners.clear()
-            deploy(place, A, *first)
+            deploy(place, A, *FIRST)
             stub.change("ConfigMap", "a", NS, {"data": {"x": "9"}}, "kubectl-edit")
             stub.put({**config("theirs"), "metadata": {"name": "theirs", "namespace": NS}})
             with suppress(Killed):
-                deploy(target(Doomed(place.cluster, at, after), NS), B, *second)
+                deploy(target(Doomed(place.cluster, at, after), NS), B, *SECOND)
                 assert at > 10
                 return
             assert "ConfigMap/theirs" in objects(place)
             assert health(place)[:2] != (B, Health.HEALTHY), (at, after)
-            assert deploy(place, B, *second).revision == B, (at, after)
-            assert (objects(place), kept(place)["applied"]) == (wanted, B), (at, after)
-            assert names(place) == sorted(wanted - {"ConfigMap/theirs"})
-            assert (stub.find("ConfigMap", "a", NS) or {})["data"] == {"x": "1"}
+            assert deploy(place, revision, *then).revision == revision, (at, after)
+            assert (objects(place), kept(place)["applied"]) == (wanted | {"ConfigMap/theirs"}, revision), (at, after)
+            assert names(place) == sorted(wanted)
+            for one in then:
+                live = stub.find(one["kind"], one["metadata"]["name"], NS) or {}
+                assert live.get("data") == one.get("data"), (at, after)
             assert {record.paths for record in observe(place).records} == {("ConfigMap/shop/a:.data.x",)}
+
+
+def test_what_an_operator_did_beside_another_one_is_known_to_nobody(stub: KubeStub, place: Target) -> None:
+    """It comes too late, and overwrites what the other one just applied: the next round puts that right."""
+    deploy(place, A, config("a", x="1"))
+
+    class Late:
+        """A client of an operator that sleeps between saying what it will do and doing it."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply":
+                deploy(place, B, config("a", x="2"))
+            return getattr(place.cluster, name)
+
+    with pytest.raises(TemporaryError, match="another operator is at work"):
+        deploy(target(Late(), NS), C, config("a", x="3"))
+    assert (stub.find("ConfigMap", "a", NS) or {})["data"] == {"x": "3"}
+    assert deploy(place, B, config("a", x="2")).revision == B
+    assert (stub.find("ConfigMap", "a", NS) or {})["data"] == {"x": "2"}

@@ -185,7 +185,7 @@ class KubeStub:
             key = self._key(obj)
             before = self.objects.get(key)
             self.owners[key] = update(before, obj, self.owners.get(key, {}), manager)
-            return self._store(key, copy.deepcopy(dict(obj)), before)
+            return self._store(key, copy.deepcopy(dict(obj)), before, (manager, "Update"))
 
     def find(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
         """A copy of an object as it is now."""
@@ -220,7 +220,9 @@ class KubeStub:
         namespace = obj["metadata"].get("namespace", "default") if namespaced else ""
         return obj["apiVersion"], obj["kind"], namespace, obj["metadata"]["name"]
 
-    def _store(self, key: Key, obj: dict[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _store(
+        self, key: Key, obj: dict[str, Any], before: Mapping[str, Any] | None, actor: tuple[str, str]
+    ) -> dict[str, Any]:
         self._version += 1
         was = (before or {}).get("metadata", {})
         moved = before is not None and _generated(key[1], before) != _generated(key[1], obj)
@@ -231,12 +233,13 @@ class KubeStub:
         # a test may say which generation an object has
         said = metadata.get("generation")
         metadata["generation"] = said if said not in (None, was.get("generation")) else was.get("generation", 1) + moved
+        times = {(e["manager"], e["operation"]): e["time"] for e in was.get("managedFields", ())}
         metadata["managedFields"] = [
             {
                 "manager": manager,
                 "operation": operation,
                 "apiVersion": key[0],
-                "time": _now(),
+                "time": times.get((manager, operation)) or _now() if (manager, operation) != actor else _now(),
                 "fieldsType": "FieldsV1",
                 "fieldsV1": fields(paths),
             }
@@ -497,7 +500,7 @@ class _Handler(BaseHTTPRequestHandler):
             ):
                 return copy.deepcopy(live)  # nothing changed: not even its resourceVersion
         stub.owners[key] = owners
-        return stub._store(key, after, live)
+        return stub._store(key, after, live, (manager, "Apply"))
 
 
 def _selected(labels: Mapping[str, str], selector: str) -> bool:

@@ -32,8 +32,11 @@ def _is_ours(entry: Mapping[str, Any]) -> bool:
 
 
 def ours(live: Mapping[str, Any]) -> str:
-    """A digest of the fields of an object that are ours; '' when none is."""
-    found = [entry.get("fieldsV1") for entry in _entries(live) if _is_ours(entry)]
+    """A digest of the fields of an object that are ours, and of when we last changed one; '' when none is.
+
+    The time tells of another operator, or of somebody who uses our name: then the fields are ours still.
+    """
+    found = [[entry.get("fieldsV1"), entry.get("time")] for entry in _entries(live) if _is_ours(entry)]
     return digest(found) if found else ""
 
 

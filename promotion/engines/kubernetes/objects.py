@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -190,8 +191,19 @@ def placed(manifest: Manifest, *, namespaced: bool, namespace: str, label: str) 
         metadata["namespace"] = namespace
     metadata["labels"] = {**(metadata.get("labels") or {}), OWNER: label}
     body = {key: value for key, value in manifest.body.items() if key != "status"} | {"metadata": metadata}
+    if body["kind"] == "Secret" and not manifest.ref.group:
+        body = _plain_secret(body)
     ref = replace(manifest.ref, namespace=namespace if namespaced else "")
     return replace(manifest, ref=ref, body=body, digest=digest(body))
+
+
+def _plain_secret(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Without `stringData`, which servers keep as `data`: of what is only there a key that is gone would stay."""
+    texts = body.get("stringData")
+    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
+        return dict(body)
+    coded = {key: b64encode(text.encode("utf-8", "surrogatepass")).decode() for key, text in texts.items()}
+    return {**{k: v for k, v in body.items() if k != "stringData"}, "data": {**(body.get("data") or {}), **coded}}
 
 
 def digest(value: Any) -> str:

@@ -19,7 +19,7 @@ from promotion.engines.kubernetes.inventory import Failure, Inventory, Item, Sto
 from promotion.engines.kubernetes.objects import Manifest, Ref, defined, doubles, ordered, placed
 from promotion.engines.kubernetes.steps import Steps, steps, too_much
 from promotion.engines.kubernetes.work import Kinds, Outcome, apply_all, delete_all, summary
-from promotion.errors import ConfigError, RefusedError
+from promotion.errors import ConfigError, RefusedError, TemporaryError
 from promotion.kube import Cluster, Kind
 from promotion.kube.errors import MissingError
 from promotion.model import Health, Reading
@@ -55,7 +55,11 @@ def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest
     if not (outcome.errors or outcome.waits):
         gone = outcome.items.keys() - {manifest.ref for manifest in manifests}
         outcome = delete_all(target, outcome, gone, todo, there, kinds)
-    _save(target, stored, _after(stored.inventory, revision, outcome))
+    try:
+        _save(target, stored, _after(stored.inventory, revision, outcome))
+    except TemporaryError:
+        _disown(target, todo)
+        raise
     return _said(before, revision, outcome, todo)
 
 
@@ -143,10 +147,24 @@ def _widened(before: Inventory, revision: str, todo: Steps) -> Inventory:
     """With all that is about to be there, and with what is about to be put back."""
     if not (todo.apply or todo.delete):
         return before
-    new = {m.ref: Item(m.ref, m.version) for m in todo.apply if m.ref not in before.items}
+    new = {m.ref: _unknown(before.items.get(m.ref) or Item(m.ref, m.version)) for m in todo.apply}
+    new |= {item.ref: _unknown(item) for item in todo.delete}
     failure = before.failure if before.failure and before.failure.revision == revision else None
     now = replace(before, items={**before.items, **new}, applying=revision, failure=failure)
     return inventory.with_record(now, datetime.now(UTC), revision, todo.drift)
+
+
+def _unknown(item: Item) -> Item:
+    """From now on nobody knows what is applied: killed, we may have to apply what was there before."""
+    return replace(item, digest="")
+
+
+def _disown(target: Target, todo: Steps) -> None:
+    """What we applied while another operator was at work is not what that one knows to be there."""
+    stored = inventory.load(target)
+    items = dict(stored.inventory.items)
+    items |= {m.ref: _unknown(items[m.ref]) for m in todo.apply if m.ref in items}
+    _save(target, stored, replace(stored.inventory, items=items))
 
 
 def _after(before: Inventory, revision: str, outcome: Outcome) -> Inventory:

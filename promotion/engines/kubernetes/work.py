@@ -18,7 +18,7 @@ from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref, define
 from promotion.engines.kubernetes.steps import Steps
 from promotion.errors import ConfigError, ConflictError, PromotionError, TemporaryError
 from promotion.kube import Kind
-from promotion.kube.errors import ContestedError, InvalidError
+from promotion.kube.errors import ContestedError, InvalidError, MissingError
 from promotion.said import one_line
 
 log = logging.getLogger(__name__)
@@ -62,13 +62,11 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
             made = put(target, kind, manifest, there.objects.get(ref), may, deadline)
             items[ref] = Item(ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made))
         except (ConfigError, ConflictError) as exc:
-            is_error = not isinstance(exc, WaitError)
+            is_error = not _passes(exc, coming=(ref.group, ref.kind) in kinds.coming)
             (errors if is_error else waits).append(f"{manifest.where}: {ref}: {_why(exc)}")
             undone |= dict.fromkeys(defined([manifest]), is_error)
         except TemporaryError as exc:
-            strikes += (
-                "webhook" not in exc.message
-            )  # which is asked about this object, and maybe not about the next one
+            strikes += "webhook" not in exc.message  # one is asked about this object, and maybe not about the next
             if strikes == STRIKES:
                 raise
             waits.append(f"{manifest.where}: {ref}: {one_line(exc.message, 300)}")
@@ -81,6 +79,12 @@ def _kind(target: Target, manifest: Manifest, kinds: Kinds, deadline: float) -> 
     if key not in kinds.served and (manifest.ref.group, manifest.ref.kind) in kinds.coming:
         kinds.served[key] = served(target.cluster, manifest, deadline)
     return kinds.served.get(key) or target.cluster.kind(*key)
+
+
+def _passes(exc: PromotionError, *, coming: bool = False) -> bool:
+    """Whether the next round may do it: somebody was faster, or a definition is `coming` and not everywhere yet."""
+    raced = isinstance(exc, ContestedError) and not exc.causes
+    return raced or isinstance(exc, WaitError) or (coming and isinstance(exc, MissingError))
 
 
 def _why(exc: PromotionError) -> str:
@@ -98,23 +102,25 @@ def delete_all(
     target: Target, outcome: Outcome, gone: Iterable[Ref], todo: Steps, there: There, kinds: Kinds
 ) -> Outcome:
     """Prunes what is gone from Git, and forgets what is not there or not ours any more. Raises TemporaryError."""
-    items, errors = dict(outcome.items), dict[Ref, str]()
+    items, failed = dict(outcome.items), dict[Ref, PromotionError]()
     for item in todo.delete:
         uid = there.objects[item.ref]["metadata"]["uid"]
         try:
             remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid)
         except (ConfigError, ConflictError) as exc:
-            errors[item.ref] = exc.message
+            failed[item.ref] = exc
     for ref in gone:
         if ref in there.denied:
-            errors[ref] = there.denied[ref].message
+            failed[ref] = there.denied[ref]
         elif ref in todo.keep:
             if not items[ref].kept:
                 log.warning("%s is gone from Git and stays: %s", ref, todo.keep[ref])
             items[ref] = replace(items[ref], kept=True)
-        elif ref not in errors:
+        elif ref not in failed:
             del items[ref]
-    return Outcome(items, tuple(f"{ref}: cannot be pruned: {one_line(why, 300)}" for ref, why in errors.items()))
+    lines = {ref: f"{ref}: cannot be pruned: {one_line(exc.message, 300)}" for ref, exc in failed.items()}
+    errors = tuple(line for ref, line in lines.items() if not _passes(failed[ref]))
+    return Outcome(items, errors, tuple(line for ref, line in lines.items() if _passes(failed[ref])))
 
 
 def summary(lines: Sequence[str], most: int = 2) -> str:
