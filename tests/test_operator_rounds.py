@@ -14,7 +14,7 @@ from promotion import kube
 from promotion.engines import kubernetes
 from promotion.engines.kubernetes import conflicts
 from promotion.engines.kubernetes.inventory import Target
-from promotion.engines.kubernetes.objects import OWNER, PRUNE
+from promotion.engines.kubernetes.objects import OWNER, PRUNE, RECREATE
 from promotion.engines.kubernetes.rounds import ALLOW
 from promotion.errors import ConfigError, RefusedError, TemporaryError
 from promotion.model import Health, Subject
@@ -250,6 +250,13 @@ def test_a_document_that_is_none_is_kept_as_a_failure(stub: KubeStub) -> None:
     assert [key[1:] for key in stub.objects] == [("ConfigMap", NS, INVENTORY)]
 
 
+def test_an_object_that_stands_there_twice_is_refused(place: Target) -> None:
+    """One would undo the other in every round."""
+    with pytest.raises(ConfigError, match="ConfigMap/shop/a stands in"):
+        deploy(place, A, config("a", x="1"), config("a", x="2"))
+    assert objects(place) == set()
+
+
 def test_the_whole_engine(stub: KubeStub) -> None:
     """Files of a commit are what runs; a kind without a rule of health has none, unless the user wrote one."""
     settings = {"context": "stub", "namespace": NS, "path": "prod"}
@@ -260,6 +267,20 @@ def test_the_whole_engine(stub: KubeStub) -> None:
     assert (seen.revision, seen.reading and seen.reading.health) == (A, Health.HEALTHY)
     with pytest.raises(ConfigError, match="not a commit"):
         kubernetes.sync(settings, Subject("shop", "prod", "main"), files)
+
+
+def test_an_object_is_deleted_only_to_be_made_again(stub: KubeStub, place: Target) -> None:
+    """Where Git allows it, nothing else would do, and a new one would be taken."""
+    path, marked = f"PATCH /apis/apps/v1/namespaces/{NS}/deployments/", deployment(image="2", **{RECREATE: "enabled"})
+    deploy(place, A, deployment(), deployment("db"))
+    uid = (stub.find("Deployment", "web", NS) or {})["metadata"]["uid"]
+    for fault, wanted in ((f"{path}web", deployment(image="2")), (path, marked)):
+        stub.faults[:] = [Fault(fault, status=422)]
+        assert deploy(place, B, wanted, deployment("db")).revision == A
+        assert (stub.find("Deployment", "web", NS) or {})["metadata"]["uid"] == uid
+    stub.faults[:] = [Fault(f"{path}web", status=422, times=1)]
+    assert deploy(place, B, marked, deployment("db")).revision == B
+    assert (stub.find("Deployment", "web", NS) or {})["metadata"]["uid"] != uid
 
 
 # --- drift and conflicts --------------------------------------------------------------------------------------------
