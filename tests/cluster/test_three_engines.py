@@ -138,7 +138,7 @@ def objects(stage: Stage) -> Iterator[tuple[str, dict[str, Any]]]:
     application = {
         "project": "default",
         "source": {"repoURL": URL, "path": ".", "targetRevision": BRANCHES["qa"]},
-        "destination": {"server": "https://kubernetes.default.svc", "namespace": stage.place("qa")},
+        "destination": {"server": "https://cluster.example.com", "namespace": stage.place("qa")},
         "syncPolicy": {"automated": {"prune": True, "selfHeal": True}},
     }
     yield APPLICATIONS, _object("argoproj.io/v1alpha1", "Application", "shop-qa", application)
