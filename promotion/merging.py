@@ -6,6 +6,7 @@ The objects of a merge are written into the clone, where they mean nothing until
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from promotion import lineage, merge, scope
 from promotion.model import Entry, Environment, Verdict
@@ -17,7 +18,21 @@ from promotion.view import Change, Merged, View
 
 
 def merged(site: Site, view: View, commit: str) -> Merged:
-    """What a candidate would give: the entry table of B, D and S, and the tree that it describes."""
+    """What a candidate would give: the entry table of B, D and S, and the tree that it describes.
+
+    Conflicts are remembered: they stay until a person decides, and many candidates may be in one.
+    """
+    environment = view.environment
+    sides = (view.base, view.tip, commit, view.application.roots)
+    key = ("conflicts", *sides, environment.protect, environment.strategy, view.resolution and view.resolution.commit)
+    known = cast("tuple[bytes, ...] | None", site.repository.memo.get(key))
+    if known is None and not (made := _merged(site, view, commit)).conflicts:
+        return made
+    site.repository.memo[key] = known = known or made.conflicts
+    return Merged(None, conflicts=known)
+
+
+def _merged(site: Site, view: View, commit: str) -> Merged:
     objects, roots = site.repository.objects, view.application.roots
     target, source = objects.commit(view.tip).tree, objects.commit(commit).tree
     kept = merge.protected(view.environment.protect)

@@ -69,6 +69,7 @@ def decide(view: View, answers: Answers) -> Plan | Question:
         return Plan(view, "nothing", _nothing(view))
     passed_over: list[PassedOver] = []
     waiting: list[_Judged] = []
+    conflict: _Judged | None = None
     for commit in candidates:
         source = qualified(view, commit)
         if source.verdict != "pass":
@@ -77,11 +78,16 @@ def decide(view: View, answers: Answers) -> Plan | Question:
         judged = _judge(view, commit, source, waiting, answers)
         if not isinstance(judged, _Judged):
             return judged
+        if judged.word == "pass" and judged.merged is not None and judged.merged.conflicts:
+            # an older one may be clean, and with it what this one is merged onto is another
+            conflict = conflict or judged
+            passed_over.append(PassedOver(commit, _clash(judged.merged), "conflict"))
+            continue
         if judged.word == "pass":
             return _plan(view, judged, passed_over)
         passed_over.append(PassedOver(commit, judged.why, judged.word))
         waiting.append(judged)
-    told = _told(waiting)
+    told = conflict or _told(waiting)
     commit = told.commit if told else candidates[0]
     merged = answers.get(Merge(commit))
     if merged is None:
@@ -176,7 +182,7 @@ def _asked(view: View, judged: _Judged, answers: Answers) -> _Judged | Question:
     merged = judged.merged
     assert merged is not None
     if merged.tree is None:
-        conflict = Verdict("approval", "wait", f"both sides changed {_paths(merged)}: there is nothing to approve yet")
+        conflict = Verdict("approval", "wait", f"{_clash(merged)}: there is nothing to approve yet")
         return replace(
             judged, verdicts=tuple(conflict if v.unasked and v.gate == "approval" else v for v in judged.verdicts)
         )
@@ -270,7 +276,7 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
         return Plan(
             view,
             "conflict",
-            f"both sides changed {_paths(merged)}",
+            _clash(merged),
             judged.commit,
             judged.verdicts,
             merged,
@@ -283,8 +289,8 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
     return Plan(view, word, reason, judged.commit, judged.verdicts, merged, identity, over, asked, overridden)
 
 
-def _paths(merged: Merged) -> str:
-    return ", ".join(shown(path) for path in merged.conflicts[:5])
+def _clash(merged: Merged) -> str:
+    return f"both sides changed {', '.join(shown(path) for path in merged.conflicts[:5])}"
 
 
 def _strayed(view: View) -> Plan:

@@ -463,7 +463,7 @@ def _judged(owed: Owed, plan: Plan, past: Collection[str]) -> None:
     assert failing, f"{plan.verdict}: {plan.reason}; {judged.gates}"
     assert failing <= set(judged.gates), f"{plan.reason}; and it is {judged.gates}"
     for passed in plan.passed_over:
-        if owed.judged[passed.commit].absorbed:
+        if owed.judged[passed.commit].absorbed or owed.judged[passed.commit].conflicts:
             continue
         assert owed.judged[passed.commit].gates or passed.commit in past, (
             f"{passed.commit} was passed over: {passed.reason}"

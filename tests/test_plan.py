@@ -281,6 +281,23 @@ def test_a_conflict_is_a_verdict_of_its_own() -> None:
     assert "web, \\xff" in plan.reason
 
 
+def test_a_conflict_does_not_keep_an_older_candidate_that_has_none() -> None:
+    """The newest one without; with it the base moves, and the conflict may be none any more. Else the newest conflict is told."""
+    clash = Merged(None, conflicts=(b"web",))
+    for absorbed in (True, False):
+        plan, _ = answered(view(4), merge=lambda n, absorbed=absorbed: clash if n > 2 else merged(n, absorbed=absorbed))
+        assert words(plan) == ("pass", oid(2))
+        assert [(p.commit, p.reason, p.verdict) for p in plan.passed_over] == [
+            (oid(n), "both sides changed web", "conflict") for n in (4, 3)
+        ]
+    plan, _ = answered(view(3), lambda n: (WAIT if n == 1 else PASS,), lambda _: clash)
+    assert (plan.verdict, plan.commit, plan.plan_id) == ("conflict", oid(3), None)
+    assert [p.commit for p in plan.passed_over] == [oid(2), oid(1)]
+    plan, asked = answered(view(3, chosen=oid(3)), merge=lambda n: clash if n > 2 else merged(n))
+    assert (plan.verdict, plan.commit) == ("conflict", oid(3))
+    assert asked.count(Merge(oid(2))) == 0
+
+
 def test_only_what_can_matter_is_merged() -> None:
     """200 commits that wait cost no 200 merges."""
     plan, asked = answered(view(200), lambda _: (WAIT,))

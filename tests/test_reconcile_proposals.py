@@ -104,6 +104,23 @@ def test_nothing_of_the_root_is_lost(share: Share) -> None:
     assert list(shared.origin.tree(made.branch or "")) == list(shared.origin.tree("env/dev"))
 
 
+def test_lines_that_the_root_changed_again_before_they_came_down(share: Share) -> None:
+    """The newest candidate changes the hotfix, as the branch has it, to something else: the one that has it is taken first."""
+    shared, stage = one(share)
+    shared.origin.commit("env/qa", {"shop/list": text(l4="hotfix")})
+    shared.round()
+    shared.origin.commit("env/dev", {"shop/list": text(l4="hotfix")}, message="the same at home")
+    shared.round(land_hops=False)
+    shared.origin.commit("env/dev", {"shop/list": text(l4="better")})
+    shared.round(land_hops=False)
+    plan = stage.plan("qa")
+    assert (plan.verdict, plan.absorbs, [p.verdict for p in plan.passed_over]) == ("pass", True, ["conflict"])
+    shared.settle()
+    assert {name: shared.origin.show(f"env/{name}", "shop/list") for name in ("qa", "prod")} == dict.fromkeys(
+        ("qa", "prod"), text(l4="better")
+    )
+
+
 def test_only_what_drifts_is_proposed(share: Share) -> None:
     """qa drifts too, and prod has that by promotion: it is qa's to bring home."""
     shared, stage = one(share)

@@ -641,12 +641,12 @@ class Model:
         past = self.known[application, rules.source or ""].past
         known_well = [oid for oid in candidates if "source" not in judged[oid].gates and oid not in past]
         # What is there already lands nothing: it is looked for only in the newest that is known to be well.
-        may = (
+        may = [
             oid for oid in known_well if not judged[oid].gates and not (judged[oid].absorbed and oid != known_well[0])
-        )
-        first = next(may, None)
-        conflict = first if first and judged[first].conflicts else None
-        return Owed("", tuple(candidates), judged, None if conflict else first, conflict)
+        ]
+        clean = next((oid for oid in may if not judged[oid].conflicts), None)
+        conflict = next((oid for oid in may if judged[oid].conflicts), None)
+        return Owed("", tuple(candidates), judged, clean, None if clean else conflict)
 
     def _candidates(self, application: str, tip: str, base: str) -> Iterator[str]:
         for oid in self.objects.chain(tip):
