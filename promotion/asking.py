@@ -24,6 +24,14 @@ def spoken(application: Application, state: State, environment: Environment) -> 
     return frozenset(answered)
 
 
+def counting(application: Application, state: State, environment: Environment) -> tuple[Answer, ...]:
+    """What people have said of an environment's plans that may count still: of one that landed, where others take its decision."""
+    there = state.of(environment.name)
+    leads = any(environment in application.decided_with(other) for other in application.environments)
+    granted = there.granted.values() if leads else ()
+    return (*there.answers, *(answer for said in granted for answer in said))
+
+
 def rejections(application: Application, state: State, environment: Environment) -> tuple[Hold, ...]:
     """What was rejected where this environment's decision is taken from: it holds here as well."""
     others = application.decided_with(environment)

@@ -210,7 +210,12 @@ def _answered(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
     d, who = event.data, person(event.by)
     answers = tuple(a for a in e.answers if (a.plan_id, a.by) != (d["plan_id"], who))
     holds = tuple(h for h in e.holds if (h.plan_id, person(h.by)) != (d["plan_id"], who))
-    if event.event != "withdrawn":
+    if event.event == "withdrawn":
+        left = {
+            oid: tuple(a for a in said if (a.plan_id, a.by) != (d["plan_id"], who)) for oid, said in e.granted.items()
+        }
+        e = replace(e, granted={oid: said for oid, said in left.items() if said})
+    else:
         word = cast(AnswerWord, event.event)
         answers = (*answers, Answer(d["plan_id"], d["source"], who, word, event.at, cast(HowWord, d["how"])))
     if event.event == "rejected":

@@ -25,7 +25,7 @@ from promotion.reconcile import (
     resolve,
     withdraw,
 )
-from promotion.report import audit
+from promotion.report import answered, audit
 from promotion.view import Plan
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage, environment
@@ -584,6 +584,36 @@ def test_one_rejection_for_eight(share: Callable[..., Shared]) -> None:
     freeze(stage.site, prods, "quarter end", None, strict=False)
     shared.settle()
     assert [landed(stage, e.name) for e in prods] == [[]] * 8
+
+
+def test_what_landed_first_is_taken_back_for_those_who_follow(share: Callable[..., Shared]) -> None:
+    """An approval that was used up where it was given counts for others still, until whoever gave it withdraws it there."""
+    shared = fan_out(share)
+    stage = shared["shop"]
+    shared.settle()
+    shared.commit("dev", {"shop/web": "2\n"})
+    shared.settle()
+    lead = stage.plan("prod-1")
+    approve(stage.site, lead, who=ALICE)
+    approve(stage.site, lead, who=BOB)
+    shared.round()
+    short_id = (lead.plan_id or "")[:8]
+    follows = stage.plan("prod-5")
+    named = answered([(stage.site, stage.world())], (follows.plan_id or "")[:8], ALICE)[1]
+    for plan in (follows, named):
+        why = f"nothing of plan {(follows.plan_id or '')[:8]} itself: prod-5 takes the decision of prod-1, and that was about"
+        refused(lambda plan=plan: withdraw(stage.site, plan, who=ALICE), f"{why} {short_id}")
+    refused(lambda: withdraw(stage.site, lead, who=CAROL), "said nothing of plan")
+    _, plan = answered([(stage.site, stage.world())], short_id, ALICE)
+    withdraw(stage.site, plan, who=ALICE)
+    refused(lambda: withdraw(stage.site, lead, who=ALICE), "said nothing of plan")
+    shared.settle()
+    assert [landed(stage, f"prod-{n}") for n in (5, 8)] == [[], []]
+    assert stage.plan("prod-5").reason == "approval 1 of 2 (bob)"
+    approve(stage.site, stage.plan("prod-5"), who=ALICE)
+    shared.settle()
+    assert [landed(stage, f"prod-{n}") for n in (5, 6)] == [[lead.commit], []]
+    assert audit(stage.site, stage.world()) == []
 
 
 def test_what_is_decided_elsewhere_dies_with_its_plan_there(share: Callable[..., Shared]) -> None:

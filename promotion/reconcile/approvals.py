@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from promotion import answers, codes, merging, void
+from promotion import answers, asking, codes, merging, void
 from promotion.errors import AnsweredError, ConfigError, RefusedError
 from promotion.events import Event
 from promotion.gates.approval import PROVES, called
@@ -77,18 +77,32 @@ def reject(
 
 
 def withdraw(site: Site, plan: Plan, *, who: str, how: HowWord = "claimed") -> Event:
-    """Takes back what somebody said of a plan, also of a void one. Raises RefusedError for somebody who said nothing."""
+    """Takes back what somebody said of a plan, also of a void one, and of one that landed where others take its decision.
+
+    Raises RefusedError for somebody who said nothing that counts still.
+    """
     name, environment = line(who, "a name"), plan.view.environment
 
     def event(world: World) -> Event:
-        state = world.state.of(environment.name)
-        said = next((a for a in state.answers if (a.plan_id, a.by) == (plan.plan_id, person(name))), None)
-        if said is None:
-            raise RefusedError(f"{name} has said nothing of plan {_short(plan)}, or it counts no more")
-        data = {"plan_id": said.plan_id, "source": said.source, "how": how}
+        said = (a for a in asking.counting(site.application, world.state, environment) if a.by == person(name))
+        mine = next((a for a in said if a.plan_id == plan.plan_id), None)
+        if mine is None:
+            raise _nothing_said(site, world, plan, name)
+        data = {"plan_id": mine.plan_id, "source": mine.source, "how": how}
         return replace(event_for(site, "withdrawn", environment, data), by=name)
 
     return _written(site, event)
+
+
+def _nothing_said(site: Site, world: World, plan: Plan, who: str) -> RefusedError:
+    """There may be something that was said where the decision is taken from."""
+    what = f"{who} has said nothing of plan {_short(plan)}"
+    for other in site.application.decided_with(plan.view.environment):
+        for answer in asking.counting(site.application, world.state, other):
+            if (answer.by, answer.source) == (person(who), plan.commit):
+                there = f"{plan.view.environment.name} takes the decision of {other.name}, and that was about {answer.plan_id[:8]}"
+                return RefusedError(f"{what} itself: {there}", hint=f"promotion withdraw {answer.plan_id[:8]}")
+    return RefusedError(f"{what}, or it counts no more")
 
 
 def _proven(site: Site, how: HowWord) -> HowWord:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from promotion import answers, ledger, merging, void
+from promotion.asking import counting
 from promotion.errors import ConfigError, PromotionError, RefusedError
 from promotion.model import Environment
 from promotion.observe import Site, World
@@ -76,13 +77,16 @@ def answered(places: Sequence[Place], prefix: str, who: str) -> tuple[Site, Plan
         (site, world, environment, answer)
         for site, world in places
         for environment in site.application.environments
-        for answer in world.state.of(environment.name).answers
+        for answer in counting(site.application, world.state, environment)
         if answer.by == person(who)
     ]
     meant = [each for each in said if each[3].plan_id.startswith(prefix)]
     if len(meant) > 1:
         raise ConfigError(f"{prefix} names {len(meant)} plans: write more of it")
     if not meant:
+        for site, _, view, identity, commit in _candidates(places):
+            if identity.startswith(prefix) and site.application.decided_with(view.environment):
+                return site, Plan(view, "nothing", "", commit, plan_id=identity)  # it may have been said elsewhere
         there = ", ".join(each[3].plan_id[:8] for each in said) or "nothing"
         raise RefusedError(f"{who} has said nothing of a plan {prefix}, or it counts no more (of: {there})")
     site, world, environment, answer = meant[0]
