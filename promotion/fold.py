@@ -212,7 +212,7 @@ def _answered(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
     holds = tuple(h for h in e.holds if (h.plan_id, person(h.by)) != (d["plan_id"], who))
     if event.event == "withdrawn":
         left = {
-            oid: tuple(a for a in said if (a.plan_id, a.by) != (d["plan_id"], who)) for oid, said in e.granted.items()
+            oid: tuple(a for a in said if a.by != who or a.plan_id != d["plan_id"]) for oid, said in e.granted.items()
         }
         e = replace(e, granted={oid: said for oid, said in left.items() if said})
     else:

@@ -60,6 +60,11 @@ def changed(value: Any) -> bool:
     return mapping(value) and commit(value.get("commit")) and entries(value.get("entries"))
 
 
+def commits(value: Any) -> bool:
+    """Commits by name."""
+    return mapping(value) and all(map(commit, value.values()))
+
+
 def health(value: Any) -> bool:
     return text(value) and value in {word.value for word in Health}
 
@@ -81,6 +86,7 @@ SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(("revision", "found"), maybe(text)),
     "source": maybe(commit),
     "in_force": mapping,
+    "elsewhere": commits,
     "health": health,
     "entries": entries,
     "holds": many(changed),

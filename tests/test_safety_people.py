@@ -25,7 +25,10 @@ from promotion.reconcile import (
     resolve,
     withdraw,
 )
+from promotion.reconcile.draft import Draft
+from promotion.reconcile.hop import land
 from promotion.report import answered, audit
+from promotion.repository import Snapshot
 from promotion.view import Plan
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage, environment
@@ -169,9 +172,6 @@ def test_s8_a_promotion_that_too_few_approved_is_found(build: Build, tmp_path: P
     plan = arrived(stage)
     approve(stage.site, plan, who=ALICE)
     forced = replace(stage.plan("qa"), verdict="pass")
-    from promotion.reconcile.draft import Draft
-    from promotion.reconcile.hop import land
-
     world = stage.world()
     result, _ = land(stage.site, Draft(world, world.state), forced)
     assert result is not None
@@ -630,6 +630,38 @@ def test_what_is_decided_elsewhere_dies_with_its_plan_there(share: Callable[...,
     assert stage.plan("prod-2").reason == "approval 1 of 2 (bob)"
     shared.settle()
     assert landed(stage, "prod-2") == []
+
+
+@pytest.mark.parametrize("how", ["well", "void", "elsewhere"])
+def test_s8_the_audit_counts_what_was_said_of_the_plan_and_not_of_the_commit(
+    build: Build, tmp_path: Path, how: str
+) -> None:
+    """Approvals of a plan that was void where it was made count no more; nor does a tip that was never there."""
+    folder = tmp_path / "stage"
+    same = Spec("approval", {"from": [ALICE, BOB, CAROL], "same_as": "lead"})
+    stage = build(
+        environment(folder, "dev"),
+        environment(folder, "lead", "dev", gates=(asks(), Spec("soak", {"for": "9d"}))),
+        environment(folder, "qa", "dev", gates=(same,)),
+    )
+    arrived(stage)
+    approve(stage.site, stage.plan("lead"), who=ALICE)
+    plan, before = stage.plan("qa"), stage.tip("lead")
+    if how != "well":
+        stage.commit("lead", {"hotfix": "1\n"})
+    if how == "elsewhere":
+        stage.origin.set("env/lead", before)
+        before = stage.tip("dev")
+    world = stage.world()
+    if how == "elsewhere":
+        world = replace(world, snapshot=Snapshot({**world.snapshot.tips, "refs/heads/env/lead": before}))
+    result, _ = land(stage.site, Draft(world, world.state), plan)
+    assert result is not None
+    assert result.outcome == "promoted"
+    found = "; ".join(finding["problem"] for finding in audit(stage.site, stage.world()))
+    wanted = {"well": "", "void": "was promoted to qa with 0 of 1 approvals", "elsewhere": "lead was never at"}
+    assert wanted[how] in found
+    assert bool(found) is (how != "well")
 
 
 def test_replaying_gives_the_same(build: Build, tmp_path: Path) -> None:

@@ -174,7 +174,10 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
     message = message_of(f"{app}: {name} <- {view.environment.source} {short(plan.commit)}", trailers)
     commit = site.repository.commit_tree(merged.tree, view.parents(plan.commit), message, event.at)
     until = iso(event.at + view.environment.verify.within)
-    more = {"approvers": [each.by for each in plan.asked.approved]} if plan.asked and plan.asked.approved else {}
+    more: dict[str, Any] = {}
+    if plan.asked and plan.asked.approved:
+        others = {e.name: draft.world.snapshot[e.ref] for e in site.application.decided_with(view.environment)}
+        more = {"approvers": [each.by for each in plan.asked.approved], **({"elsewhere": others} if others else {})}
     return replace(
         event, event="promoted", data={**data, "commit": commit, "tree": merged.tree, "until": until, **more}
     )

@@ -188,7 +188,7 @@ def _promotion(replay: _Replay, event: Event) -> Iterator[str]:
         yield f"{short(source)} was held for {name} when it was promoted there"
     past = replay.passed[1] if replay.passed[0] == data["plan_id"] else frozenset()
     if "approval" not in past:
-        yield from consent.approved(replay.site, replay.state, replay.before, event)
+        yield from consent.approved(replay.site, replay.state, replay.before, event, replay.branches)
     for frozen in (replay.state.frozen, replay.state.of(name).frozen):
         if frozen is not None and frozen.holds(event.at) and (frozen.strict or "freeze" not in past):
             yield f"{name} was frozen by {frozen.by} when {short(source)} was promoted there"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from promotion import authors
+from promotion import authors, merging
 from promotion.events import Event
 from promotion.gates import approval
 from promotion.model import Application, Environment, Spec
 from promotion.observe import Site, World
+from promotion.plan import plan_id
+from promotion.report import inforce
 from promotion.repository import Snapshot
 from promotion.state import Answer, State
 from promotion.texts import duration, person, short
@@ -30,8 +32,13 @@ def overridden(state: State, event: Event) -> Iterator[str]:
         yield f"{event.by} overrode {', '.join(wrong)} for {event.environment}, which may not be overridden"
 
 
-def approved(site: Site, state: State, ledger: str | None, event: Event) -> Iterator[str]:
-    """What does not hold about a promotion into an environment that asks people. `state` and `ledger` are from before it."""
+def approved(
+    site: Site, state: State, ledger: str | None, event: Event, branches: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """What does not hold about a promotion into an environment that asks people. `state` and `ledger` are from before it.
+
+    `branches`: the first-parent commits of each environment's branch, of those that are there.
+    """
     name, source = event.environment or "", event.data["source"]
     app = _application(site.application, state)
     environment = next((e for e in app.environments if e.name == name), None)
@@ -41,9 +48,11 @@ def approved(site: Site, state: State, ledger: str | None, event: Event) -> Iter
     said = [answer for answer in state.of(name).answers if answer.plan_id == event.data["plan_id"]]
     granted: list[Answer] = []
     for other in app.decided_with(environment):
-        there = state.of(other.name)
-        said += [answer for answer in there.answers if answer.source == source]
-        granted += there.granted.get(source, ())
+        tip = event.data.get("elsewhere", {}).get(other.name)
+        if tip is not None and tip not in branches.get(other.name, {tip}):
+            yield f"{other.name} was never at {short(tip)}, where its decision is said to be taken from"
+        said += _said(site, state, other.name, source, tip)
+        granted += state.of(other.name).granted.get(source, ())
     wrote: frozenset[str] | None = frozenset()
     if settings.get("not_author"):
         world = World(Snapshot({}), ledger, state)
@@ -53,6 +62,22 @@ def approved(site: Site, state: State, ledger: str | None, event: Event) -> Iter
     stood = approval.standing(lenient, said, granted, wrote, event.at)
     if stood.verdict.verdict != "pass":
         yield f"{short(source)} was promoted to {name} with {stood.brief} approvals"
+
+
+def _said(site: Site, state: State, name: str, source: str, tip: str | None) -> Iterator[Answer]:
+    """What people had said of another environment's plan for a commit, as its branch and the configuration in force were then.
+
+    Records of before the tip was written down, and what is not in the repository any more, tell only about which commit it was.
+    """
+    there = state.of(name)
+    about = [answer for answer in there.answers if answer.source == source]
+    known = [oid for oid in (tip, source, there.release and there.release.source) if oid]
+    if about and len(known) == 3 and all(map(site.repository.objects.has_commit, known)):
+        view = inforce.standing(site, state, name, tip or "", source)
+        merged = merging.merged(site, view, source)
+        then = plan_id(view, source, merged) if merged.tree else None
+        about = [answer for answer in about if answer.plan_id == then]
+    yield from about
 
 
 def _application(application: Application, state: State) -> Application:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from promotion import scope
 from promotion.events import Event
 from promotion.model import Application, Environment
+from promotion.observe import Site
 from promotion.state import State
 from promotion.stored import entries_from_json
 from promotion.view import Resolution, View
@@ -51,6 +53,26 @@ def view(app: Application, state: State, event: Event) -> View:
         chain=(),
         contents=("", ""),
         resolution=_decided(data),
+    )
+
+
+def standing(site: Site, state: State, name: str, tip: str, source: str) -> View:
+    """What is decided on where nothing was promoted yet: a release is there, and these commits are in the clone."""
+    app, there = application(site.application, state, name), state.of(name)
+    deciding = {key: value for key, value in _settings(state, name).items() if key not in ("dwell", "auto")}
+    target = replace(environment(state, name), deciding=deciding)
+    base = there.release.source if there.release else source
+    return View(
+        application=app,
+        environment=target,
+        now=datetime.fromtimestamp(0, UTC),
+        state=there,
+        source_state=state.of(target.source or ""),
+        tip=tip,
+        base=base,
+        source_tip=source,
+        chain=(),
+        contents=(scope.digest(site.repository, app, tip), scope.digest(site.repository, app, base)),
     )
 
 

@@ -602,7 +602,7 @@ MIRROR = (
     cut(
         "mirror",
         "a plan of a mirror looks for it",
-        "merging:merged",
+        "merging:_merged",
         "_lost(site, table) if view.environment.strategy == 'mirror' else ()",
         "()",
         "test_answers::test_a_mirror_loses_nothing",

@@ -530,7 +530,7 @@ S11 = (
     cut(
         "S11",
         "a conflict makes no tree",
-        "merging:merged",
+        "merging:_merged",
         "conflicts := merge.conflicts(table)",
         "conflicts := ()",
         "test_safety::test_s11_a_conflict_names_the_paths_and_writes_nothing",
