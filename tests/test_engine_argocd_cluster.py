@@ -149,7 +149,7 @@ def test_with_paths_a_hard_request_and_what_it_was_for(stub: KubeStub) -> None:
     for already in ({}, {REFRESH: "normal"}):
         stub.put(application(OLD, metadata__annotations={PATHS: ".", **already}))
         argocd.refresh(settings(refresh="annotate"), subject(stub))
-        assert annotations(stub) == {PATHS: ".", REFRESH: "hard", ASKED: f"{NEW} {OLD} {stamp(20)}"}
+        assert annotations(stub) == {PATHS: ".", REFRESH: "hard", ASKED: f"{OLD} {stamp(20)}"}
 
 
 def test_several_sources_with_paths_are_healthy_in_the_end(stub: KubeStub) -> None:

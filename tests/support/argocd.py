@@ -53,7 +53,7 @@ def application(revision: str = NEW, name: str = "shop-qa", **changes: Any) -> d
                 "syncResult": {"revision": revision, "source": source(), "resources": []},
             },
             "reconciledAt": stamp(20),
-            "resources": [],
+            "resources": [{"group": "apps", "version": "v1", "kind": "Deployment", "name": "web", "status": "Synced"}],
         },
     }
     return changed(app, **changes)
@@ -85,7 +85,13 @@ def hydrated(dry: str = NEW, wet: str = OTHER, **changes: Any) -> dict[str, Any]
     }
     app["status"]["sync"]["comparedTo"]["source"] = branch
     app["status"]["sourceHydrator"] = {
-        "currentOperation": {"phase": "Hydrated", "drySHA": dry, "hydratedSHA": wet, "message": ""},
+        "currentOperation": {
+            "phase": "Hydrated",
+            "drySHA": dry,
+            "hydratedSHA": wet,
+            "message": "",
+            "sourceHydrator": copy.deepcopy(app["spec"]["sourceHydrator"]),
+        },
         "lastSuccessfulOperation": {"drySHA": dry, "hydratedSHA": wet},
     }
     return changed(app, **changes)

@@ -53,10 +53,10 @@ def observe_all(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
 def _judged(settings: Mapping[str, Any], subject: Subject, found: Found) -> Deployed | PromotionError:
     if isinstance(found, PromotionError):
         return found
+    repository, beside = _repository(settings, subject), {name_of(app) for app in found}
     try:
-        return agreed(
-            [(name_of(app), judge(app, subject, _repository(settings, subject))) for app in found], subject.revision
-        )
+        said = [(name_of(app), judge(app, subject, repository, beside)) for app in found]
+        return agreed(said, subject.revision)
     except PromotionError as exc:
         return exc
 
@@ -154,22 +154,24 @@ def refresh(settings: Mapping[str, Any], subject: Subject) -> None:
     elif how == "annotate":
         door = way(settings, subject.environ)
         for app in _asked_for(settings, door):
-            _look(app, subject, door)
+            _look(app, door)
 
 
-def _look(app: Json, subject: Subject, door: Way) -> None:
+def _look(app: Json, door: Way) -> None:
     """A request that is there already is left alone: a `hard` one that became `normal` would not be what was asked for."""
     pending = at(app, "metadata", "annotations", REFRESH)
     if at(app, "metadata", "annotations", PATHS) is None:
         if pending is None:
             door.look(app, "normal", None)
     elif pending != "hard":
-        door.look(app, "hard", _mark(app, subject))
+        door.look(app, "hard", _mark(app))
 
 
-def _mark(app: Json, subject: Subject) -> str:
-    """What a hard refresh is asked for: what is expected, and what is compared now; and what `reconciledAt` was before it."""
+def _mark(app: Json) -> str:
+    """What a hard refresh is asked for: what is compared now, and what `reconciledAt` was before it.
+
+    Not what is expected: a look that did not see it yet would be taken for proof of it later.
+    """
     sync = at(app, "status", "sync")
-    compared = [at(sync, "revision"), *(at(sync, "revisions") or [])]
-    commits = dict.fromkeys(filter(None, [subject.revision, *compared]))
-    return " ".join([*commits, str(at(app, "status", "reconciledAt") or "never")])
+    commits = dict.fromkeys(filter(None, [at(sync, "revision"), *(at(sync, "revisions") or [])]))
+    return " ".join([*map(str, commits), str(at(app, "status", "reconciledAt") or "never")])

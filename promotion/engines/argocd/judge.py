@@ -8,12 +8,12 @@ said of the commit that is on its way: what ran before it was well, and stays so
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from promotion.engines.argocd.sources import FULL_ID, Json, Tracked, at, name_of, rows, same_spec, tracked
+from promotion.engines.argocd.sources import FULL_ID, Json, Tracked, at, name_of, rows, same, same_spec, tracked
 from promotion.engines.contract import Deployed
 from promotion.model import Health, Reading, Subject
 from promotion.said import one_line
@@ -22,7 +22,8 @@ from promotion.texts import short
 REFRESH, HYDRATE = "argocd.argoproj.io/refresh", "argocd.argoproj.io/hydrate"
 PATHS = "argocd.argoproj.io/manifest-generate-paths"
 ASKED = "promotion.dev/hard-refresh"
-"""Ours: the commits that a hard refresh was asked for, and `reconciledAt` before it."""
+"""Ours: the commits that were compared when a hard refresh was asked for, and `reconciledAt` before it."""
+GROUP = "argoproj.io"
 
 HEALTH = {
     "Healthy": Health.HEALTHY,
@@ -44,6 +45,8 @@ class Seen:
     """What it was last compared with."""
     applied: str | None
     """What the last sync, over or not, is about."""
+    beside: Collection[str] = ()
+    """The Applications that are asked together with it."""
 
     def status(self, *keys: str) -> Any:
         return at(self.app, "status", *keys)
@@ -64,13 +67,16 @@ class Seen:
         return self.compared or self.expected or self.applied
 
 
-def judge(application: Json, subject: Subject, repository: str) -> Deployed:
-    """Raises ConfigError when no source of the Application is the environment's branch in `repository`."""
+def judge(application: Json, subject: Subject, repository: str, beside: Collection[str] = ()) -> Deployed:
+    """`beside` names those that are asked together.
+
+    Raises ConfigError when no source of the Application is the environment's branch in `repository`.
+    """
     followed = tracked(application, subject, repository)
     status = at(application, "status")
     compared = _commit(application, followed, followed.revision(at(status, "sync")))
     applied = _commit(application, followed, followed.revision(at(status, "operationState", "syncResult")))
-    seen = Seen(application, followed, subject.revision, compared, applied)
+    seen = Seen(application, followed, subject.revision, compared, applied, beside)
     for rule in RULES:
         if found := rule(seen):
             return found
@@ -194,7 +200,9 @@ def _hydrating(seen: Seen) -> Deployed | None:
     now = seen.status("sourceHydrator", "currentOperation")
     phase, dry = at(now, "phase"), at(now, "drySHA")
     if phase == "Hydrated" and dry == seen.compared:
-        return None
+        if same(at(now, "sourceHydrator"), at(seen.app, "spec", "sourceHydrator")):
+            return None
+        return _unsettled(seen.expected or seen.moving, "its hydrator was changed since it was hydrated")
     revision = dry if isinstance(dry, str) and FULL_ID.fullmatch(dry) else seen.moving
     return _unsettled(
         revision, f"its hydration is {one_line(str(phase or 'missing'), 20).lower()}{_said(at(now, 'message'))}"
@@ -253,7 +261,8 @@ def _half_done(seen: Seen) -> Deployed | None:
 
 
 def _did_nothing(row: Json) -> bool:
-    unchanged = re.search(r"\bunchanged$", str(row.get("message", "")))
+    # Of what it applied itself the server does not say whether it changed: if it did, what is taken back is out of sync.
+    unchanged = re.search(r"\b(unchanged|serverside-applied)$", str(row.get("message", "")))
     return not row.get("hookType") and (row.get("status") == "SyncFailed" or unchanged is not None)
 
 
@@ -264,8 +273,23 @@ def _old_manifests(seen: Seen) -> Deployed | None:
     asked = (seen.annotation(ASKED) or "").split(" ")
     if seen.compared in asked[:-1] and asked[-1] != seen.status("reconciledAt"):
         return None
-    why = f"several sources with {PATHS}: only a hard refresh shows what changed (`refresh: annotate` asks for it)"
+    how = "`refresh: annotate` asks for it, in its cluster and not by `server`"
+    why = f"several sources with {PATHS}: only a hard refresh shows what changed ({how})"
     return _unsettled(seen.compared, why, Health.UNKNOWN)
+
+
+def _others(seen: Seen) -> Deployed | None:
+    """What it makes of other Applications it knows nothing of; nor is there anything to be said of none at all."""
+    made = rows(seen.app, "status", "resources")
+    if not made:
+        return _unsettled(seen.compared, "it has no objects", Health.UNKNOWN)
+    for row in made:
+        kind, name = row.get("kind"), row.get("name")
+        known = name in seen.beside if kind == "Application" else len(seen.beside) > 1
+        if row.get("group") == GROUP and kind in ("Application", "ApplicationSet") and not known:
+            why = f"it makes the {kind} {one_line(str(name), 100)}, and says nothing of what that deploys: ask about that, too"
+            return _unsettled(seen.compared, why, Health.UNKNOWN)
+    return None
 
 
 def _unwell(seen: Seen) -> Deployed | None:
@@ -305,5 +329,6 @@ RULES: tuple[Callable[[Seen], Deployed | None], ...] = (
     _older_than_its_sync,
     _half_done,
     _old_manifests,
+    _others,
     _unwell,
 )

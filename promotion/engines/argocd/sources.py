@@ -94,7 +94,7 @@ def _hydrated(hydrator: Json, name: str, subject: Subject, repository: str) -> T
     target = at(synced, "targetBranch")
     source = {"repoURL": at(synced, "repoURL") or at(dry, "repoURL"), "path": at(synced, "path")}
     source["targetRevision"] = target
-    if _branch(target) == subject.branch:
+    if _branch(target) == subject.branch and _is_ours(source, repository):
         return Tracked((source,), (0,))
     branch = _branch(at(dry, "targetRevision"))
     if branch not in (subject.branch, "", "HEAD"):
@@ -138,11 +138,12 @@ def same_spec(application: Json, followed: Tracked) -> bool:
         return False
     was = rows(compared, "sources") if followed.several else [at(compared, "source") or {}]
     wanted = [*followed.sources, at(application, "spec", "destination")]
-    return _text(wanted) == _text([*was, at(compared, "destination")])
+    return same(wanted, [*was, at(compared, "destination")])
 
 
-def _text(value: Any) -> str:
-    return json.dumps(_dense(value), sort_keys=True)
+def same(one: Any, other: Any) -> bool:
+    """Whether two parts of a specification mean the same."""
+    return json.dumps(_dense(one), sort_keys=True) == json.dumps(_dense(other), sort_keys=True)
 
 
 def _dense(value: Any) -> Any:
