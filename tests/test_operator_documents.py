@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -320,3 +321,28 @@ def test_without_kustomize_it_is_said() -> None:
     nowhere = Subject("shop", "prod", "a" * 40, environ={"PATH": "/nowhere"})
     with pytest.raises(ConfigError, match="neither `kustomize` nor `kubectl` is on PATH"):
         rendered({"path": "overlays/prod"}, nowhere, Files(OVERLAY))
+
+
+KUBECTL = Path(sys.executable).parent / "kubectl"
+
+
+@pytest.mark.skipif(not KUBECTL.exists(), reason="no kubectl beside this Python")
+@pytest.mark.parametrize(
+    "fetched", ["", "https://example.com/base.yaml", "git@example.com:shop/base.git", "../../../outside"]
+)
+def test_a_real_kubectl_renders_what_is_in_the_commit_alone(kustomize: Path, fetched: str) -> None:
+    """Bases and patches of the commit; nothing that would have to be fetched, or lies outside."""
+    (kustomize / "kubectl").symlink_to(KUBECTL)
+    subject = Subject("shop", "prod", "a" * 40, environ={"PATH": str(kustomize)})
+    resources = ["../../base", *([fetched] if fetched else [])]
+    files = {
+        "base/web.yaml": WEB,
+        "base/kustomization.yaml": "resources: [web.yaml]\n",
+        "overlays/prod/kustomization.yaml": f"resources: {resources}\nnamePrefix: prod-\ncommonLabels: {{a: b}}\n",
+    }
+    if fetched:
+        with pytest.raises(ConfigError, match="kustomize: "):
+            rendered({"path": "overlays/prod"}, subject, Files(files))
+        return
+    (found,) = rendered({"path": "overlays/prod"}, subject, Files(files))
+    assert (found.data["metadata"]["name"], found.data["metadata"]["labels"]) == ("prod-web", {"a": "b"})
