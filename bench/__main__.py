@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import commands, fleet, hop, ledger, shared, where
+from bench import commands, fleet, hop, ledger, operator, shared, where
 from bench.table import Row, note, printed
 
 
@@ -68,6 +68,7 @@ BENCHES: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "ledger": _ledger,
     "fleet": fleet.rows,
     "shared": shared.rows,
+    "operator": operator.rows,
 }
 
 

@@ -57,8 +57,9 @@ class Rounds:
 
 
 @contextmanager
-def started(config: Path, environ: Mapping[str, str]) -> Iterator[Rounds]:
-    words = [sys.executable, "-m", "bench.rounds", str(config)]
+def started(config: Path, environ: Mapping[str, str], *more: str) -> Iterator[Rounds]:
+    """`--sync`: with our own sync loops."""
+    words = [sys.executable, "-m", "bench.rounds", str(config), *more]
     with subprocess.Popen(words, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         try:
@@ -70,7 +71,7 @@ def started(config: Path, environ: Mapping[str, str]) -> Iterator[Rounds]:
 def main() -> None:
     call = Call(Path(sys.argv[1]), None, json=True, quiet=True, verbose=False, environ=os.environ)
     with sites_of(call) as found:
-        loop = Loop(call, found, sync=False, dry_run=False, scheduled=True)
+        loop = Loop(call, found, sync="--sync" in sys.argv, dry_run=False, scheduled=True)
         for _ in sys.stdin:
             print(json.dumps(_round(loop)), flush=True)
 
