@@ -240,7 +240,7 @@ def gate(**more: Any) -> dict[str, Any]:
         (file(version=None), "$.version: missing: write `version: 1`"),
         (file(grups={}), "$.grups: unknown key; did you mean `groups`?"),
         (file(people={}), "$.people: unknown key; allowed: version, repository, paths, name, ledger, "
-                          "credentials, applications, heartbeat, environments, groups, approvers, overrides, trust"),
+                          "credentials, applications, heartbeat, environments, groups, approvers, overrides, trust, health_rules"),
         (file(heartbeat="0s"), "$.heartbeat: `0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(heartbeat="0m0s"), "$.heartbeat: `0m0s` is not a duration of at least 1s: write 90s, 15m, 2h or 3d"),
         (file(environments=[]), "$.environments: empty: at least one entry is needed"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from promotion.config import credentials, document, people, trust
+from promotion.config import credentials, document, healthrules, people, trust
 from promotion.config.consistency import findings
 from promotion.config.document import SIZE, Steps
 from promotion.config.places import directory
@@ -87,7 +87,8 @@ def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, pa
 def _application(named: Named, heartbeat: str, base: Path, data: Mapping[str, Any]) -> Application:
     ordered = people.expanded(_sources_first(named.environments), data.get("groups", {}))
     paths = tuple(path.removesuffix("/") for path in named.paths or ())
-    environments = tuple(_environment(merged, named, base) for merged in ordered)
+    rules = data.get(healthrules.KEY, ())
+    environments = tuple(_environment(merged, named, base, rules) for merged in ordered)
     both = zip(ordered, environments, strict=True)
     overrides, seeds, trusted = people.overrides(data), people.seeds(data, base), trust.of(data, base)
     in_force = {"heartbeat": heartbeat, "environments": {e.name: _in_force(e, made) for e, made in both}}
@@ -127,17 +128,21 @@ def _sources_first(environments: Sequence[Merged]) -> list[Merged]:
     return ordered
 
 
-def _environment(merged: Merged, named: Named, base: Path) -> Environment:
+def _environment(merged: Merged, named: Named, base: Path, rules: Sequence[Mapping[str, Any]]) -> Environment:
     written, filled = merged.values, merged.filled
+    engine = healthrules.given(_spec(_engine(filled["engine"], base)), healthrules.ENGINES, rules)
+    health = () if isinstance(written["health"], str) else _checks(filled["health"], base, rules)
+    gates = _checks(filled.get("gates", ()), base, rules)
+    judges = any(healthrules.KEY in each.settings for each in (engine, *health, *gates))
     return Environment(
         name=merged.name,
         branch=filled["branch"],
         source=written.get("from"),
         auto=written.get("auto", True),
-        engine=_spec(_engine(filled["engine"], base)),
-        health=() if isinstance(written["health"], str) else _checks(filled["health"], base),
+        engine=engine,
+        health=health,
         engine_says=written["health"] == "engine",
-        gates=_checks(filled.get("gates", ()), base),
+        gates=gates,
         protect=tuple(written.get("protect", ())),
         requires=tuple(written.get("requires", ())),
         strategy=written.get("strategy", "merge"),
@@ -146,7 +151,7 @@ def _environment(merged: Merged, named: Named, base: Path) -> Environment:
         dwell=duration(written.get("dwell", "0s")),
         credential=credentials.of(written, base),
         schedule=_schedule(written.get("schedule")),
-        deciding=_deciding(merged, named),
+        deciding={**_deciding(merged, named), **({healthrules.KEY: list(rules)} if judges else {})},
     )
 
 
@@ -170,8 +175,9 @@ def _in_force(merged: Merged, environment: Environment) -> Mapping[str, Any]:
     return {**environment.deciding, **{key: merged.values[key] for key in ("dwell", "auto") if key in merged.values}}
 
 
-def _checks(written: Sequence[Mapping[str, Any]], base: Path) -> tuple[Spec, ...]:
-    return tuple(_spec(rooted(each, base)) for each in written)
+def _checks(written: Sequence[Mapping[str, Any]], base: Path, rules: Sequence[Mapping[str, Any]]) -> tuple[Spec, ...]:
+    specs = (_spec(rooted(each, base)) for each in written)
+    return tuple(healthrules.given(spec, healthrules.CHECKS, rules) for spec in specs)
 
 
 def _spec(written: Mapping[str, Any]) -> Spec:

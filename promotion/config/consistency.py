@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion import calendar
-from promotion.config import argocd, credentials, names, trust
+from promotion.config import argocd, credentials, healthrules, names, trust
 from promotion.config.document import Steps, plain
 from promotion.config.graph import of_graph
 from promotion.config.people import of_approvals, of_people
@@ -35,6 +35,7 @@ def findings(
     yield from _of_names(data.get("environments") or ())
     yield from of_people(data, raw)
     yield from trust.findings(data, base)
+    yield from healthrules.findings(data)
     places, told, judged = places_of(applications, base), set[Steps](), set[Steps]()
     used = {each.listed for application in applications for each in application.environments}
     known = _names(raw.get("environments"))

@@ -16,9 +16,11 @@ condition -> {status, reason}, `observed` (one of them names the present generat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from types import ModuleType
 from typing import Any
 
 from promotion.health.live import Condition, MalformedError, conditions, entries, generation, observed, value
@@ -34,9 +36,45 @@ VARIABLES = (
 """Top-level fields that an expression may name; any other is reached by `self`."""
 FUNCTIONS = ("condition", "reason", "proven", "field", "each", "sum")
 STATUS = "status.conditions"
+DEPTH = 200
+"""Levels of what an expression is given."""
 LONGEST = 4000
 """Characters of an expression."""
 
+_TYPES = frozenset(
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "timestamp", "duration", "type", "uint"]
+)
+_BUILT_IN = frozenset(
+    [
+        "bool",
+        "bytes",
+        "contains",
+        "double",
+        "duration",
+        "dyn",
+        "endsWith",
+        "getDate",
+        "getDayOfMonth",
+        "getDayOfWeek",
+        "getDayOfYear",
+        "getFullYear",
+        "getHours",
+        "getMilliseconds",
+        "getMinutes",
+        "getMonth",
+        "getSeconds",
+        "int",
+        "matches",
+        "max",
+        "min",
+        "size",
+        "startsWith",
+        "string",
+        "timestamp",
+        "type",
+        "uint",
+    ]
+)
 _BOUND = re.compile(r"\.\s*(?:all|exists|exists_one|existsOne|map|filter)\s*\(\s*([A-Za-z_]\w*)\s*,")
 
 
@@ -54,12 +92,18 @@ class Written:
 @lru_cache(maxsize=2048)
 def program(expression: str) -> Any:
     """A compiled expression. Raises ValueError when it is none."""
-    # Here and not at the top: most who import this package judge no kind that needs it.
-    import cel
-
     if len(expression) > LONGEST:
         raise ValueError(f"longer than {LONGEST} characters")
-    return cel.compile(expression)
+    return _library().compile(expression)
+
+
+def _library() -> Any:
+    # Here and not at the top: most who import this package judge no kind that needs it.
+    # Its own command line, which it always loads, costs more than all the rest of it: an empty module stands there.
+    sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
+    import cel
+
+    return cel
 
 
 def wrong(expression: str) -> str | None:
@@ -67,30 +111,20 @@ def wrong(expression: str) -> str | None:
     try:
         compiled = program(expression)
     except ValueError as exc:
-        found = re.search(r"<input>:1?\d*:?(\d+): (.+)", str(exc))
-        return f"no CEL expression: {found[2]} (at character {found[1]})" if found else f"no CEL expression: {exc}"
+        found = re.search(r"<input>:(\d+):(\d+): (?:Syntax error: )?([^\n|]+)", str(exc))
+        return (
+            f"not CEL: {found[3].strip()} (character {found[2]})"
+            if found
+            else f"not CEL: {' '.join(str(exc).split())[:120]}"
+        )
     bound = set(_BOUND.findall(expression))
-    known = {*VARIABLES, *bound}
     for name in compiled.variables():
-        if name not in known and name not in _TYPES:
+        if name not in {*VARIABLES, *bound, *_TYPES}:
             return f"no variable `{name}`{nearest(name, VARIABLES)}"
+    for name in compiled.functions():
+        if name.isidentifier() and not name.startswith("_") and name not in {*FUNCTIONS, *_BUILT_IN}:
+            return f"no function `{name}`{nearest(name, FUNCTIONS)}"
     return None
-
-
-_TYPES = (
-    "bool",
-    "bytes",
-    "double",
-    "int",
-    "list",
-    "map",
-    "null_type",
-    "string",
-    "timestamp",
-    "duration",
-    "type",
-    "uint",
-)
 
 
 @dataclass(slots=True)
@@ -119,6 +153,7 @@ class Asked:
         found = value(self.live, *path.split("."))
         if isinstance(found, str | int | float):
             self.said = f"{path} is {found}"
+        _shallow(found)
         return default if found is None else found
 
     def each(self, path: str) -> list[dict[str, Any]]:
@@ -149,17 +184,31 @@ class Asked:
             return None
 
 
+def _shallow(found: Any) -> None:
+    """Raises MalformedError for what is nested so deeply that the library's recursion would end the process."""
+    level = [found]
+    for _ in range(DEPTH):
+        level = [inner for each in level for inner in _inner(each)]
+        if not level:
+            return
+    raise MalformedError(f"it is nested deeper than {DEPTH} levels")
+
+
+def _inner(found: Any) -> Iterable[Any]:
+    if isinstance(found, Mapping):
+        return found.values()
+    return found if isinstance(found, list) else ()
+
+
 def answer(expression: str, asked: Asked) -> Any:
     """The value of an expression. Raises whatever goes wrong as ValueError."""
-    import cel
-
     try:
         compiled = program(expression)
         live = asked.live
-        variables = {name: live[name] for name in compiled.variables() if name in live}
-        if "self" not in variables and "self" in compiled.variables():
-            variables["self"] = live
-        got = compiled.execute(cel.Context(variables, asked.functions()))
+        named = compiled.variables()
+        variables = {name: live[name] for name in named if name in live} | ({"self": live} if "self" in named else {})
+        _shallow(variables)
+        got = compiled.execute(_library().Context(variables, asked.functions()))
     except Exception as exc:
         raise ValueError(f"`{expression}` cannot be answered ({type(exc).__name__}: {exc})") from exc
     if asked.malformed:

@@ -43,9 +43,10 @@ def _unseen(live: Mapping[str, Any]) -> Reading | None:
     seen, now = value(live, "status", "observedGeneration"), generation(live)
     if seen is None:
         return progressing("nothing says yet that its generation is observed")
-    # Before 0.10 it was a hash of the spec, which may consist of digits alone.
-    digits = re.fullmatch("[0-9]{1,18}", str(seen))
-    if now is not None and digits and int(str(seen)) < now:
+    # Before 0.10 it was a hash of the spec, which may consist of digits alone; phases came later.
+    digits = re.fullmatch("-?[0-9]{1,18}", str(seen))
+    hashed = not text(live, "status", "phase") and (digits is None or now is None or int(str(seen)) > now)
+    if now is not None and str(seen) != str(now) and not hashed:
         return progressing(f"generation {now} is not observed yet, only {seen}")
     workload = text(mapping(live, "metadata", "annotations"), WORKLOAD)
     observed = text(live, "status", "workloadObservedGeneration")
