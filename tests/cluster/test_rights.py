@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from tests.support import argocd as argo
 from tests.support import flux
 from tests.support.apiserver import CRDS, MERGE, ApiServer, until
 from tests.support.git import Origin
+from tests.support.kustomize import rendered
 
 pytestmark = pytest.mark.cluster
 
@@ -48,12 +47,9 @@ ACCOUNTS = {
 @pytest.fixture(scope="module")
 def tokens(cluster: ApiServer) -> dict[str, str]:
     """What `kubectl apply -k deploy/example` would send is there, and each account has signed in."""
-    if shutil.which("kubectl") is None:
-        pytest.skip("no kubectl here to render with")
     if not CRDS.is_dir():
         pytest.skip(f"no {CRDS}")
-    done = subprocess.run(["kubectl", "kustomize", str(EXAMPLE)], capture_output=True, text=True, check=True)
-    objects = list(yaml.safe_load_all(done.stdout))
+    objects = rendered(EXAMPLE)
     with cluster.client() as client:
         for name in ("argocd", "flux-system", "shop", "elsewhere"):
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
