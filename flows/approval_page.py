@@ -60,7 +60,12 @@ def _lands(plan: Data) -> str:
 def _points(plan: Data) -> list[str]:
     source = escape(plan["source"]["environment"])
     same = f"**Identical to {source}:** what was tested there is what lands" if plan["identical"] else ""
-    return [same, *pages.unlike(plan), f"**Then, and if it goes wrong:** {escape(plan['then'], 300)}"]
+    return [
+        same,
+        *pages.unlike(plan),
+        *pages.brought(plan),
+        f"**Then, and if it goes wrong:** {escape(plan['then'], 300)}",
+    ]
 
 
 def _commits(plan: Data) -> list[list[str]]:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import promotion
-from flows import demo_prefect
+from flows import addresses
 from flows.serve import free_port
 from promotion import answers, config, ledger, observe, reconcile
 from promotion.errors import TemporaryError
@@ -254,7 +254,7 @@ def _play(stage: _Stage, say: Say, table: Callable[[Path], None], stay: bool) ->
 def _asks(stage: _Stage, say: Say, target: Environment, stay: bool) -> None:
     """Says where the second person answers; without a terminal there is none, so the demo answers as one."""
     app, deadline = stage.pipeline.applications[0], time.monotonic() + PATIENCE
-    while (found := demo_prefect.asked(stage.address, app.name)) is None and time.monotonic() < deadline:
+    while (found := addresses.asked(stage.address, app.name)) is None and time.monotonic() < deadline:
         time.sleep(0.3)
     if found is None:
         raise _in_vain(stage)
@@ -320,7 +320,7 @@ def _run_of(stage: _Stage, event: Event) -> str:
     app = stage.pipeline.applications[0]
     environment = app.environment(event.environment or "")
     name = f"{app.name}: {environment.name} <- {environment.source} {short(event.data['source'])}"
-    page = demo_prefect.page_of(stage.address, name)
+    page = addresses.page_of(stage.address, name)
     return f"the run\n{' ' * 18}{page}" if page else "the round loop itself"
 
 

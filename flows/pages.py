@@ -105,6 +105,7 @@ def _landing(plan: Data) -> list[str]:
     return [
         f"**Lands:** {files}, {f'exactly as tested in {source}' if plan['identical'] else 'see what differs'}",
         *unlike(plan),
+        *brought(plan),
         f"**Then:** {escape(plan['then'])}",
     ]
 
@@ -118,6 +119,19 @@ def unlike(plan: Data) -> list[str]:
         f"**Not identical to {source}:** {_some(other)}" if other else "",
         f"**Kept from {target}:** {_some(protected)} (protected)" if protected else "",
     ]
+
+
+def brought(plan: Data) -> list[str]:
+    """What comes with it that was taken back or refused before, and how much of that is as it was."""
+    return [_brought(row) for row in plan["brings_back"]]
+
+
+def _brought(row: Data) -> str:
+    does = "Brings back" if row["why"] == "rolled back" else "Has"
+    why = f"{row['why']}: {escape(row['reason'])}" if row["reason"] else row["why"]
+    files, changed = len(row["paths"]), len(row["changed"])
+    how = f"{changed} of {files} files changed since" if changed else "as it was"
+    return f"**{does}:** {code(short(row['commit']))} {escape(row['subject'], 80)} ({escape(row['author'], 40)}), {why}; {how}"
 
 
 UNLIKE = {"drift": "only the target changed it", "merge": "both changed it, merged", "resolution": "a person decided"}

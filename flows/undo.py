@@ -1,6 +1,6 @@
 """The flow `rollback`: goes back in one environment, or in each that a glob means; what fails in one does not stop the others.
 
-It may be run again from the top at any time, and goes back once: where a run has begun to, it does not begin again.
+It may be run again from the top at any time: what is rolled back already goes back no further by itself.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows import arrival, asked, pages, states
-from flows.api import Api, surely
+from flows.api import Api
 from flows.asked import Back
 from flows.entry import environ
 from flows.page import Page
 from promotion import observe, reconcile, report, wording
 from promotion.config import load
-from promotion.errors import ContendedError, PromotionError, RefusedError, as_bug
+from promotion.errors import ContendedError, PromotionError, as_bug
 from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile import Result
@@ -157,8 +157,6 @@ def _all(run: _Run, places: Sequence[tuple[Site, Environment]]) -> list[_Done]:
 def _one(run: _Run, site: Site, target: Environment) -> Result:
     try:
         chosen = _chosen(site, run.to)
-        if not run.dry_run:
-            _once(run.page, site, target)
         result = reconcile.roll_back(site, target, to=chosen, reason=run.reason, dry_run=run.dry_run)
         patience = asked.span_of(run.wanted.wait)
         if patience is None or result.outcome != "rolled-back" or run.dry_run:
@@ -166,14 +164,6 @@ def _one(run: _Run, site: Site, target: Environment) -> Result:
         return arrival.followed(partial(reconcile.verified, site, target, result), patience, run.page)
     except ContendedError as exc:
         return reconcile.contended(site, target, exc)
-
-
-def _once(page: Page, site: Site, target: Environment) -> None:
-    """Raises RefusedError where this run has begun to go back before: a second time would go back further."""
-    mark = pages.key("back", site.application.name, target.name)
-    if page.run is not None and not surely(lambda: page.api.keep(page.run, mark, "true")):  # type: ignore[arg-type]
-        said = f"{target.name}: this run has begun to roll back before, and does not do it twice"
-        raise RefusedError(said, hint=f"promotion status {target.name}; another run goes back further")
 
 
 def _chosen(site: Site, to: str | None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 import pyotp
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.flow_engine import run_flow
 from prefect.states import Crashed, Running
@@ -29,6 +29,7 @@ from promotion.errors import TemporaryError
 from promotion.sites import open_sites
 from tests.support.asking import ALICE, BOB, CAROL, DAVE, Asking, askers
 from tests.support.prefect import forget, prefect_server
+from tests.support.shop import typed
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 
@@ -384,6 +385,22 @@ def test_a_hop_by_hand_links_the_request(asking: Callable[..., Asking]) -> None:
     assert f"/runs/flow-run/{run.id})" in page["data"]
 
 
+def test_plan_names_the_page(asking: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PREFECT_API_URL says whom to ask for it; a server that is away costs nothing but the address, and no password is said."""
+    it = asking()
+    run = it.asked()
+    plan = run.parameters["plan"][:8]
+    api = str(it.client.api_url).rstrip("/")
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    page = f"{api.removesuffix('/api')}/runs/flow-run/{run.id}"
+    said = typed(it.shop.file, "plan", "qa")
+    assert f"  next    promotion approve {plan}   or   {page}" in said.out.splitlines()
+    assert typed(it.shop.file, "--json", "plan", "qa").json["page"] == page
+    for other in ("http://127.0.0.1:9/api", "file:///etc/passwd", api.replace("://", "://me:secret@")):
+        monkeypatch.setenv("PREFECT_API_URL", other)
+        assert f"  next    promotion approve {plan}" in typed(it.shop.file, "plan", "qa").out.splitlines()
+
+
 def test_without_a_server_the_command_line_is_enough(asking: Callable[..., Asking]) -> None:
     """The loop promotes by itself; the request that Prefect still shows is ended from Git once the server is back."""
     it = asking()
@@ -559,6 +576,32 @@ def test_two_loops_and_two_served_deployments_are_one_form(asking: Callable[...,
     it.round(2)
     assert len([c for c in it.shop.origin.log("env/qa") if "Promotion-Plan" in c.trailers]) == 1
     assert len(it.requests()) == 1
+
+
+class Early(Api):
+    """The server as somebody sees it who looked before anybody had asked for anything."""
+
+    def runs(self, *_: Any, **__: Any) -> list[FlowRun]:
+        return []
+
+    def tagged(self, *_: Any, **__: Any) -> list[FlowRun]:
+        return []
+
+
+def test_two_that_look_at_once_ask_once_and_start_one_hop(asking: Callable[..., Asking]) -> None:
+    """Both find nothing, and ask Prefect for the same: one request, and one run once it is approved."""
+    it = asking()
+    it.change()
+    with Early(30) as early:
+        other = Loop(it.site, Prefect(early, it.shop.config), sync=False)
+        for loop in (other, it.loop):
+            loop.prefect.look()
+            one_round([loop])
+        assert len(it.requests()) == 1
+        reconcile.approve(it.site, it.plan(), who=ALICE)
+        for loop in (it.loop, other, other):
+            one_round([loop])
+        assert len(it.hops()) == 1
 
 
 def test_a_pause_of_the_deployment_asks_nobody(asking: Callable[..., Asking]) -> None:

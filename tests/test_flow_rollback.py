@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.states import Running
+from prefect.flow_engine import run_flow
+from prefect.states import Running, Scheduled
 
 from flows import deployments, runs
 from flows.api import Api
@@ -137,6 +138,20 @@ def loop(shop: Hosted) -> Iterator[Loop]:
         deployment.apply()
     with open_sites(load(shop.file), os.environ) as (site,), Api(30) as api:
         yield Loop(site, Prefect(api, shop.config), sync=False)
+
+
+@pytest.mark.usefixtures("loop")
+def test_a_run_that_is_run_again_goes_no_further(shop: Hosted, client: SyncPrefectClient) -> None:
+    """From the top, as after its process was killed."""
+    shop.commit("dev", {"web": "3\n"})
+    promote(application="shop", environment="qa", config=shop.config, return_state=True)  # type: ignore[call-overload]
+    run, said = gone(client, "qa"), list[tuple[str, str]]()
+    for _ in range(2):
+        client.set_flow_run_state(run, Scheduled(), force=True)
+        state: Any = run_flow(rollback, flow_run=client.read_flow_run(run), return_type="state")
+        said.append((state.name, shop.tip("qa")))
+    tip = shop.tip("qa")
+    assert said == [(f"rolled-back {tip[:7]}", tip), ("nothing to do", tip)]
 
 
 def gone(client: SyncPrefectClient, environment: str) -> Any:

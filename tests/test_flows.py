@@ -15,18 +15,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import DeploymentStatus, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import FailedRun
-from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Completed, Crashed, Pending, Running, Scheduled
-from prefect.testing.utilities import prefect_test_harness
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Crashed, Running
 
-from flows import asked, deployments, pages, runs
+from flows import asked, deployments, runs
 from flows.api import Api
 from flows.promote import _round, promote, propagate
 from flows.rounds import Loop, Prefect, close_rounds, one_round
@@ -36,16 +35,16 @@ from promotion.errors import ConfigError, TemporaryError
 from promotion.sites import open_sites
 from tests.support.canary import spies, told
 from tests.support.hosted import Hosted
-from tests.support.prefect import says
+from tests.support.prefect import prefect_server, says
 
 pytestmark = pytest.mark.xdist_group("prefect")  # one server for all of them
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def prefect_server() -> Iterator[None]:
-    """One server for the module; its heartbeat threads would cost a second a run."""
-    with prefect_test_harness(server_startup_timeout=60), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+def server() -> Iterator[None]:
+    """One for the module."""
+    with prefect_server():
         yield
 
 
@@ -412,85 +411,6 @@ def test_the_board_is_one_artifact_updated_in_place(shop: Hosted, loop: Loop, cl
     assert board["id"] == first["id"]
     assert "degraded" in board["description"]
     assert "degraded" in str(board["data"])
-
-
-# --- what to do about a run: pure ----------------------------------------------------------------------------------
-
-
-def seen(state: Any, age: float, ended: float | None = None) -> runs.Seen:
-    """A run that was made `age` seconds ago, and ended `ended` seconds ago."""
-    made = NOW - timedelta(seconds=age)
-    end = NOW - timedelta(seconds=ended) if ended is not None else None
-    return runs.Seen(
-        FlowRun(id=uuid4(), flow_id=uuid4(), state=state, expected_start_time=made, created=made, end_time=end)
-    )
-
-
-@pytest.mark.parametrize(
-    ("known", "what", "number"),
-    [
-        ([], "start", 0),
-        ([seen(Scheduled(), 29)], "wait", 0),
-        ([seen(Scheduled(), 31)], "land", 0),
-        ([seen(Pending(), 31)], "land", 0),
-        ([seen(Running(), 5)], "wait", 0),
-        ([seen(Crashed(), 60, 4)], "wait", 1),
-        ([seen(Crashed(), 60, 6)], "start", 1),
-        ([seen(Crashed(), 60, 9), seen(Completed(), 60, 50)], "wait", 2),
-        ([seen(Crashed(), 60, 11), seen(Completed(), 60, 50)], "start", 2),
-        ([seen(Crashed(), 60, 299)] * 30, "wait", 30),
-        ([seen(Crashed(), 60, 301)] * 30, "start", 30),
-    ],
-)
-def test_what_to_do_about_a_hop_that_passes(known: list[runs.Seen], what: str, number: int) -> None:
-    """Start once, wait for it, do without it, and never hammer."""
-    step = runs.step(known, NOW)
-    assert (step.what, step.number) == (what, number)
-
-
-# --- pages ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "page"),
-    [
-        ("plain text, 1.4", "plain text, 1.4"),
-        ("a | b", "a \\| b"),
-        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
-        ("[click](https://evil.example)", "\\[click\\](https:\\/\\/evil.example)"),
-        ("`code` *bold* _it_ ~no~ # no ! \\", "\\`code\\` \\*bold\\* \\_it\\_ \\~no\\~ \\# no \\! \\\\"),
-        ("two\nlines\r\n\n# title", "two lines \\# title"),
-        ("bell\x07 esc\x1b[31m rtl\u202e", "bell esc \\[31m rtl"),
-        ("{{ 7*7 }}", "{{ 7\\*7 }}"),
-        ("mail@example.com www.example.com", "mail\\@example.com www\\.example.com"),
-        ("&lt;", "&amp;lt;"),
-        ("x" * 300, "x" * 199 + "…"),
-    ],
-)
-def test_text_is_text(text: str, page: str) -> None:
-    """What authors and forms write is shown, and never is markup, a tag, a link or another line."""
-    assert pages.escape(text) == page
-
-
-@pytest.mark.parametrize("text", ["a`b", "a|b", "a\nb", "a<b"])
-def test_code_cannot_be_broken_out_of(text: str) -> None:
-    """A path that would end its code span is text."""
-    assert not pages.code(text).startswith("`")
-
-
-def test_keys_fit_and_stay_apart() -> None:
-    """Prefect allows lower-case letters, digits and dashes; other names differ still."""
-    assert pages.key("board", "shop") == "board-shop"
-    made = {pages.key("board", name) for name in ("Shop", "shop", "shop_", "shop.")}
-    assert len(made) == 4
-    assert all(set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789-") for key in made)
-
-
-def test_a_table_is_no_longer_than_people_read() -> None:
-    """Twenty rows, and how many there are more."""
-    lines = pages.table(("a", "b"), [["1", "2"]] * 25)
-    assert len(lines) == 3 + 20 + 1
-    assert lines[-1] == "| 5 more | |"
 
 
 # --- serving -------------------------------------------------------------------------------------------------------

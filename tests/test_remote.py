@@ -14,14 +14,12 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.flow_engine import run_flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Cancelled, Crashed, Failed, Running, Scheduled
+from prefect.states import Cancelled, Crashed, Failed, Running
 
 from flows import deployments, remote
 from flows.api import Api
 from flows.asked import Asked
-from flows.undo import rollback
 from promotion.config import load
 from promotion.errors import ConfigError, ContendedError, PromotionError, RefusedError, as_bug, as_data, of_data
 from tests.support import prefect
@@ -443,27 +441,6 @@ def test_the_event_says_who_typed_it(shop: Shop) -> None:
         remote.follow(api, start, lambda _: None, lambda _: None)
     (event,) = shop("--json", "history", "qa", "--event", "promoted").json["events"]
     assert event["by"] == "bob@example.com"
-
-
-@pytest.mark.usefixtures("client")
-def test_a_run_goes_back_once(shop: Shop, client: SyncPrefectClient) -> None:
-    """Run again from the top, as by "Retry" on its page, it does not go back further, and says so."""
-    recovering(shop)
-    shop.push("dev", {"web": "3\n"})
-    shop.round()
-    assert shop("promote", "qa").status == 0
-    shop.round()
-    register(shop)
-    with prefect.worker():
-        assert shop("rollback", "qa", "--reason", "slow", "--remote").status == 0
-    back = shop.tip("qa")
-    (run,) = runs(client)
-    client.set_flow_run_state(run.id, Scheduled(), force=True)
-    run_flow(rollback, flow_run=client.read_flow_run(run.id), return_type="state")
-    state = client.read_flow_run(run.id).state
-    assert shop.tip("qa") == back
-    assert state is not None
-    assert (state.name, "does not do it twice" in (state.message or "")) == ("Refused", True)
 
 
 def test_every_is_for_the_loop(shop: Shop) -> None:

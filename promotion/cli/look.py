@@ -151,11 +151,22 @@ def plan(
         world = read(site, [site.application.environment(target.source)], live=live)
         decided = resolution_of(site, resolution) if resolution else None
         made = answers.plan(site, world, target, chosen=chosen, resolution=decided)
-        data = report.plan(site, made, report.assumed(site, world))
+        data = report.plan(site, made, report.assumed(site, world)) | {"page": _asked_at(call, made)}
         remembered.remember(site, made)
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
     return judged(made).status
+
+
+def _asked_at(call: Call, made: Plan) -> str | None:
+    """The page of the run that asks people about a plan, where PREFECT_API_URL says whom to ask for it."""
+    if made.plan_id is None or made.asked is None or made.asked.verdict.verdict != "wait":
+        return None
+    if "PREFECT_API_URL" not in call.environ:
+        return None
+    from flows import addresses  # a tenth of a second
+
+    return addresses.asks(made.plan_id, call.environ)
 
 
 def _difference(site: Site, made: Plan) -> list[str]:

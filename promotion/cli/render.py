@@ -149,6 +149,7 @@ def plan(data: Data) -> Iterator[str]:
             yield f"    {short(commit['commit'])}  {commit['subject'][:80]} ({commit['author']})"
     if data["tree"]:
         yield f"  lands   {_lands(data)}"
+    yield from map(_brought, data["brings_back"][:NAMED])
     for side in data["conflicts"]:
         mine, theirs = (_side(side[end]) for end in ("target", "source"))
         yield f"  both    {side['path']}: {data['environment']} {mine} · {source['environment']} {theirs}"
@@ -166,10 +167,19 @@ def plan(data: Data) -> Iterator[str]:
     for number, step in enumerate(data["resolution"]):
         yield f"  {'resolve' if not number else '       '} {step}"
     if data["approval"] and any(v["gate"] == "approval" and v["verdict"] == "wait" for v in data["verdicts"]):
-        yield f"  next    promotion approve {data['plan_id'][:8]}"
+        page = f"   or   {data['page']}" if data.get("page") else ""
+        yield f"  next    promotion approve {data['plan_id'][:8]}{page}"
     elif data["verdict"] == "pass" or any(v["gate"] == "auto" and v["verdict"] == "wait" for v in data["verdicts"]):
         pinned = f" --plan {data['plan_id'][:8]}" if data["plan_id"] else ""
         yield f"  next    promotion promote {data['environment']}{pinned}{_resolved(data)}"
+
+
+def _brought(row: Data) -> str:
+    """A change that was taken back or refused before, and how much of it is as it was."""
+    does = "back" if row["why"] == "rolled back" else "has"
+    why = f"{row['why']}: {row['reason']}" if row["reason"] else row["why"]
+    how = f"{len(row['changed'])} of {files(row['paths'])} changed since" if row["changed"] else "as it was"
+    return f'  {does:<7} {short(row["commit"])} "{row["subject"][:60]}" ({row["author"]}), {why}; {how}'
 
 
 def _resolved(data: Data) -> str:

@@ -10,6 +10,7 @@ from promotion.model import Commit, Verdict
 from promotion.observe import Site
 from promotion.report import conflicts
 from promotion.report.origins import origin, origins
+from promotion.report.returning import brought_back
 from promotion.report.said import as_data
 from promotion.rollback import Rollback
 from promotion.state import State
@@ -80,6 +81,7 @@ def plan(site: Site, plan: Plan, state: State | None = None) -> dict[str, Any]:
         "resolution": conflicts.resolution(plan) if plan.verdict == "conflict" else [],
         "verdicts": [_verdict(v) for v in plan.verdicts],
         "passed_over": [{"commit": p.commit, "verdict": p.verdict, "reason": p.reason} for p in plan.passed_over],
+        "brings_back": brought_back(site, plan),
         "approval": as_data(plan.asked) if plan.asked else None,
         "overridden": list(plan.overridden),
         "then": _then(plan),

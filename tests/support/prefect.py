@@ -25,8 +25,11 @@ from flows.undo import rollback
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Its heartbeat threads would cost a second a run."""
-    with prefect_test_harness(server_startup_timeout=60), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    """Its heartbeat threads would cost a second a run; a busy machine may take a minute to start it."""
+    with (
+        prefect_test_harness(server_startup_timeout=110),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         yield
 
 
