@@ -13,7 +13,9 @@ from promotion.health.live import (
     MalformedError,
     conditions,
     entries,
+    generation,
     mapping,
+    observed,
     stated,
     text,
     value,
@@ -73,10 +75,12 @@ def disruption_budget(live: Mapping[str, Any], _: datetime) -> Reading:
     """Observed; too few pods now is what a budget is there to say."""
     if waiting := unseen(live):
         return waiting
-    for each in stated(live):
+    said = stated(live)
+    for each in said:
         if each.status == "False" and each.reason != "InsufficientPods":
             return degraded(each.said)
-    return healthy("it is observed") if mapping(live, "status") else progressing("it has no status yet")
+    proven = bool(said) or (observed(live) is not None and observed(live) == generation(live))
+    return healthy("it is observed") if proven else progressing("it has no status yet")
 
 
 def definition(live: Mapping[str, Any], _: datetime) -> Reading:

@@ -23,7 +23,7 @@ from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any
 
-from promotion.health.live import Condition, MalformedError, conditions, entries, generation, observed, value
+from promotion.health.live import Condition, MalformedError, conditions, entries, generation, stated, value
 from promotion.model import Health, Reading
 from promotion.spelling import nearest
 
@@ -161,9 +161,14 @@ class Asked:
 
     def _entry(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         now = generation(self.live)
-        within = {"metadata": {"generation": now}, "conditions": entry.get("conditions")}
-        seen = [found for each in entries(entry, "conditions") if (found := observed({"status": each})) is not None]
-        said = {name: {"status": c.status, "reason": c.reason} for name, c in conditions(within, "conditions").items()}
+        fresh, every = (
+            [*conditions({**entry, "metadata": {"generation": now}}, "conditions").values()],
+            stated({**entry, "metadata": None}, "conditions"),
+        )
+        seen = [each.seen for each in every if each.seen is not None]
+        # Bad news counts until somebody says better, good news only of the present generation.
+        counts = {each.type: each for each in (*(each for each in every if each.status != "True"), *fresh)}
+        said = {name: {"status": each.status, "reason": each.reason} for name, each in counts.items()}
         return said | {"observed": now is None or now in seen, "stale": now is not None and any(s < now for s in seen)}
 
     def _found(self, name: str, path: str) -> Condition | None:
