@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from promotion.health.contract import degraded, healthy, progressing, suspended
-from promotion.health.live import conditions, flag, generation, number, observed, text, value
+from promotion.health.live import Condition, conditions, flag, generation, number, observed, text, value
 from promotion.model import Reading
 
 NEVER = (1 << 31) - 1
@@ -53,13 +53,12 @@ def deployment(live: Mapping[str, Any], _: datetime) -> Reading:
     if "Available" not in said or said["Available"].status != "True":
         return progressing(said["Available"].said if "Available" in said else "nothing says yet that it is Available")
     limited = value(live, "spec", "progressDeadlineSeconds") is not None
-    if limited and number(live, "spec", "progressDeadlineSeconds") != NEVER and not _complete(live):
+    if limited and number(live, "spec", "progressDeadlineSeconds") != NEVER and not _complete(rollout):
         return progressing(rollout.said if rollout else "nothing says yet that the rollout is complete")
     return healthy(f"{wanted} of {wanted} replicas are updated and available")
 
 
-def _complete(live: Mapping[str, Any]) -> bool:
-    rollout = conditions(live).get("Progressing")
+def _complete(rollout: Condition | None) -> bool:
     return bool(rollout and rollout.status == "True" and rollout.reason == "NewReplicaSetAvailable")
 
 

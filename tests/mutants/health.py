@@ -111,7 +111,7 @@ MUTANTS = (
         "S2",
         "a rollout that is not complete",
         f"{WORK}:deployment",
-        "limited and number(live, 'spec', 'progressDeadlineSeconds') != NEVER and not _complete(live)",
+        "limited and number(live, 'spec', 'progressDeadlineSeconds') != NEVER and not _complete(rollout)",
         "False",
         DEPLOYMENTS,
     ),
