@@ -253,6 +253,22 @@ def test_a_busy_server_is_asked_again(stub: KubeStub, cluster: Cluster) -> None:
     assert len(stub.asked) == before + 5
 
 
+def test_a_token_that_ends_while_a_busy_server_is_waited_for(stub: KubeStub, cluster: Cluster) -> None:
+    """Is renewed all the same, and the server is not asked for ever."""
+    stub.put(config_map("a"))
+    busy, ended = Fault(status=429, retry_after=0, times=4), Fault(status=401, times=1)
+    stub.faults += [busy, ended]
+    assert cluster.get(CONFIG_MAP, "a", "shop")
+    assert (busy.times, ended.times) == (0, 0)
+
+
+def test_a_server_that_is_too_old_does_not_look_empty(stub: KubeStub, cluster: Cluster) -> None:
+    """It answers with another list, which has no kinds."""
+    stub.faults.append(Fault("GET /api", body=b'{"kind": "APIVersions", "versions": ["v1"]}', times=1))
+    with pytest.raises(ConfigError, match="is older than Kubernetes"):
+        cluster.kinds()
+
+
 def test_secrets_are_not_said(stub: KubeStub, caplog: pytest.LogCaptureFixture) -> None:
     """Neither a token, nor what a server repeats of a Secret."""
     caplog.set_level(logging.DEBUG)

@@ -8,7 +8,9 @@ import json
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,25 @@ def test_a_programs_token_is_kept_until_it_ends(stub: KubeStub, tmp_path: Path) 
     at = datetime.datetime(2026, 1, 1, 9, 59, 20, tzinfo=datetime.UTC)
     assert current(access, environ, kept, lambda: at) is kept
     assert current(access, environ, kept, lambda: at + datetime.timedelta(seconds=15)) is not kept
+
+
+def test_many_threads_sign_in_once(stub: KubeStub, tmp_path: Path) -> None:
+    """When a token ends under all of them, too."""
+    path = stub.kubeconfig("mine", **program(tmp_path, credential(token="good")))
+    cluster = connect({**CONTEXT, "kubeconfig": str(path)}, {"PATH": "/usr/bin:/bin"})
+    barrier = threading.Barrier(8)
+
+    def ask(_: int) -> int:
+        barrier.wait(30)
+        return len(cluster.kinds())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(8)))
+        assert runs(tmp_path) == 1
+        program(tmp_path, credential(token="better"))
+        stub.tokens = {"better"}
+        assert all(pool.map(ask, range(8)))
+    assert runs(tmp_path) == 2
 
 
 def test_what_a_program_is_told(stub: KubeStub, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from promotion.errors import PromotionError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.kube.access import kubeconfigs, read
 from promotion.kube.connection import Connection
 from promotion.kube.errors import GoneError, MissingError
@@ -18,7 +18,9 @@ PAGE = 500
 BEGINNINGS = 3
 """How often a list is begun whose pages end before it does."""
 Objects = list[dict[str, Any]]
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+AGGREGATED = ",".join(
+    f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1")
+)
 
 
 class Cluster:
@@ -176,6 +178,8 @@ class Cluster:
         found: list[Kind] = []
         for path in ("/api", "/apis"):
             answer = self._connection.ask("GET", path, accept=AGGREGATED, doing="read", said="the kinds that there are")
+            if answer.get("kind") != "APIGroupDiscoveryList":
+                raise ConfigError("is older than Kubernetes 1.27, which does not tell all its kinds", where=self.host)
             found += discovered(answer)
         return tuple(found)
 

@@ -32,6 +32,7 @@ class Connection:
         self._limits = limits
         self._lock = threading.Lock()
         self._access = reload()
+        self._readings = 1
         self._credentials: Credentials | None = None
         self._door: Door | None = None
         self._retired: Door | None = None
@@ -70,32 +71,36 @@ class Connection:
         Raises DeniedError, MissingError, ContestedError, InvalidError, TemporaryError; ConfigError for a server that is not
         trusted; TooLargeError.
         """
-        begun, trying = time.monotonic(), f"{doing} {said}"
         content = b"" if body is None else json.dumps(body).encode()
         headers = {"Accept": accept, **({"Content-Type": content_type} if content else {})}
         target = path + ("?" + urlencode(query) if query else "")
-        renewed = False
-        for tried in range(1, TRIES + 1):
+        renewed, tries = False, 1
+        self._opened()
+        begun = time.monotonic()  # to sign in has a deadline of its own
+        while True:
+            reading = self._readings
             try:
                 answer = self._once(method, target, headers, content, begun)
             except UntrustedError as exc:
-                if not renewed:
-                    renewed = self._renew()
-                    continue
-                said_ = f"cannot {trying}: the server's certificate is not trusted ({str(exc).removeprefix('TLS: ')})"
-                raise ConfigError(said_, where=self.host, hint=f"the authority comes from {self._access.said}") from exc
+                if renewed:
+                    why = f"the server's certificate is not trusted ({str(exc).removeprefix('TLS: ')})"
+                    hint = f"the authority comes from {self._access.said}"
+                    raise ConfigError(f"cannot {doing} {said}: {why}", where=self.host, hint=hint) from exc
             except TooLargeError:
                 raise
             except UnansweredError as exc:
-                raise TemporaryError(f"cannot {trying}: {exc}", where=self.host) from exc
-            if answer.status == 401 and not renewed:
-                renewed = self._renew()
-                continue
-            if (waiting := self._waits(method, answer, begun)) is not None and tried < TRIES:
-                time.sleep(waiting)
-                continue
-            return self._read(answer, doing, said)
-        raise AssertionError("the last try answers or raises")
+                raise TemporaryError(f"cannot {doing} {said}: {exc}", where=self.host) from exc
+            else:
+                if answer.status != 401 or renewed:
+                    waiting = self._waits(method, answer, begun) if tries < TRIES else None
+                    if waiting is None:
+                        return self._read(answer, doing, said)
+                    tries += 1
+                    time.sleep(waiting)
+                    continue
+            renewed = True
+            self._renew(reading)
+            begun = time.monotonic()
 
     def _once(self, method: str, target: str, headers: Mapping[str, str], content: bytes, begun: float) -> Answer:
         door, credentials, server = self._opened()
@@ -145,13 +150,15 @@ class Connection:
             self._retired.close()
         self._retired = self._door
 
-    def _renew(self) -> bool:
-        """Reads everything again that says who we are and whom we trust."""
-        logger.debug("%s: signing in again", self.host)
+    def _renew(self, reading: int) -> None:
+        """Reads everything again that says who we are and whom we trust, unless another thread has, and signs in."""
         with self._lock:
-            self._access = self._reload()
-            self._credentials = None
-        return True
+            if self._readings == reading:
+                logger.debug("%s: signing in again", self.host)
+                self._readings += 1
+                self._access = self._reload()
+                self._credentials = None
+        self._opened()
 
 
 def trusting(access: Access, client: tuple[str, str] | None) -> ssl.SSLContext:
