@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promotion import config
 from promotion.cli import main
@@ -156,6 +158,13 @@ def test_applications_of_one_name_are_told_apart() -> None:
     assert [group.name for group in found.groups] == ["x", "shop", "platform-shop"]
 
 
+def test_one_repository_by_two_protocols_is_one() -> None:
+    """And is called as the first Application calls it."""
+    found = placed([app("shop-dev", "dev"), app("shop-qa", "qa", "git@git.example.com:deploy/shop")])
+    assert stages(found) == [("shop", [("dev", None), ("qa", "dev")])]
+    assert found.groups[0].repository == SHOP
+
+
 def test_two_branches_of_one_environment() -> None:
     """Are told apart by the whole name of the branch."""
     found = placed([app("shop-dev", "a/dev"), app("shop-dev-2", "b/dev")])
@@ -230,6 +239,33 @@ applications:
     environments:
       dev: {branch: dev}
       prod: {from: dev, branch: prod}"""
+
+
+WORDS = st.sampled_from(["shop", "dev", "qa", "prod", "eu", "1", "true", "null", "e2", "x.y"])
+NAMES = st.lists(WORDS, min_size=1, max_size=3).map("-".join)
+BRANCHES = st.sampled_from(["env/dev", "b/dev", "env/Qa", "env/prod-eu", "env/1", "on", "main", "a b", "~", "1.0.x"])
+URLS = st.sampled_from(
+    [SHOP, PLATFORM, "git@git.example.com:deploy/shop", "https://git.example.com", "/srv/shop", "x:y"]
+)
+PATHS = st.sampled_from(["", ".", "a", "a/b", "./b/", "ab", "*", "a: b"])
+
+
+@given(st.lists(st.tuples(NAMES, BRANCHES, URLS, PATHS), max_size=8, unique_by=lambda each: each[0]))
+def test_whatever_is_placed_is_a_valid_file(them: list[tuple[str, str, str, str]]) -> None:
+    """Every Application is in the file, or told of; never both, and never a file that is refused."""
+    found = placed([app(name, branch, url, path=path) for name, branch, url, path in them])
+    deployed = [one.name for group in found.groups for stage in group.stages for one in stage.deployed]
+    assert sorted([*deployed, *found.left]) == sorted(name for name, *_ in them)
+    if found.groups:
+        text = written(found, {"context": "nonprod"})
+        pipeline = config.parse(text.encode(), Path("environments.yaml"))
+        assert [a.name for a in pipeline.applications] == [group.name for group in found.groups]
+        for application, group in zip(pipeline.applications, found.groups, strict=True):
+            for stage in group.stages:
+                (environment,) = [e for e in application.environments if e.name == stage.name]
+                names = [one.name for one in stage.deployed]
+                assert (environment.branch, environment.source) == (stage.branch, stage.source)
+                assert environment.engine.settings["application"] in (names, names[0] if len(names) == 1 else None)
 
 
 # --- the verb ---------------------------------------------------------------------------------------------------------

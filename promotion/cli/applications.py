@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from promotion.config import names
+from promotion.engines.addresses import same_repository
 from promotion.said import one_line
 
 ORDER: tuple[tuple[str, ...], ...] = (
@@ -78,11 +79,13 @@ def placed(applications: Sequence[Json]) -> Found:
     by_key: dict[tuple[str, str], list[tuple[str, Tracking]]] = {}
     for one in following:
         stem, environment = split(one.name, one.branch)
-        by_key.setdefault((names.same(one.repository), stem), []).append((environment, one))
+        alike = (each.repository for each in following if same_repository(each.repository, one.repository))
+        first = next(alike, one.repository)
+        by_key.setdefault((first, stem), []).append((environment, one))
     groups, taken = list[Group](), set[str]()
-    for (_, stem), members in by_key.items():
-        name = _free(stem or names.last_segment(members[0][1].repository), members[0][1].repository, taken)
-        groups.append(Group(name, members[0][1].repository, _ordered(_stages(members))))
+    for (repository, stem), members in by_key.items():
+        name = _free(stem or names.last_segment(repository), repository, taken)
+        groups.append(Group(name, repository, _ordered(_stages(members))))
     sound = [group for group in groups if _fits(group, groups, left)]
     return Found(tuple(_scoped(group, sound) for group in sound if _begins(group, sound, left)), left)
 
@@ -109,6 +112,8 @@ def tracking(application: Json) -> Tracking | str:
         return wrong
     paths = sorted({str(each.get("path") or "").strip("/").removeprefix("./") for each in git})
     whole = any(path in ("", ".") for path in paths)
+    if not whole and (wrongs := [why for path in paths if (why := names.scope(path))]):
+        return wrongs[0]
     return Tracking(_name(application), repository, branch, () if whole else tuple(paths))
 
 
@@ -191,7 +196,7 @@ def _ordered(stages: Iterator[Stage]) -> tuple[Stage, ...]:
 def _fits(group: Group, groups: Sequence[Group], left: dict[str, str]) -> bool:
     """Whether nothing of it belongs to one before it: a file of a branch is of one application."""
     for other in groups[: groups.index(group)]:
-        if names.same(other.repository) != names.same(group.repository):
+        if other.repository != group.repository:
             continue
         for mine in group.stages:
             shared = [stage for stage in other.stages if stage.branch == mine.branch]
@@ -206,20 +211,22 @@ def _fits(group: Group, groups: Sequence[Group], left: dict[str, str]) -> bool:
 
 def _paths(group: Group) -> list[str]:
     found = {path for stage in group.stages for one in stage.deployed for path in one.paths or ("",)}
-    return [path for path in sorted(found) if not any(path != other and _overlap(other, path) for other in found)]
+    return [path for path in sorted(found) if not any(path != other and _below(path, other) for other in found)]
 
 
-def _overlap(above: str, below: str) -> bool:
-    return not above or not below or f"{below}/".startswith(f"{above}/") or f"{above}/".startswith(f"{below}/")
+def _below(path: str, other: str) -> bool:
+    return not other or f"{path}/".startswith(f"{other}/")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return _below(one, other) or _below(other, one)
 
 
 def _scoped(group: Group, groups: Sequence[Group]) -> Group:
     """With `paths`, where another one has the same branch."""
     mine = {stage.branch for stage in group.stages}
     shares = any(
-        other is not group
-        and names.same(other.repository) == names.same(group.repository)
-        and mine & {stage.branch for stage in other.stages}
+        other is not group and other.repository == group.repository and mine & {stage.branch for stage in other.stages}
         for other in groups
     )
     return replace(group, paths=tuple(_paths(group)) if shares else ())
