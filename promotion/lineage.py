@@ -13,6 +13,8 @@ Believed = Callable[[Commit], bool]
 """Whether a commit that says that it is a promotion is one."""
 FAR = 5000
 """How many commits of a branch are looked at for the promotion that a commit came with."""
+BELOW = 200
+"""How many of those before one that says that it is a promotion: a release there that is known gives it the lie."""
 
 
 def is_ours(commit: Commit, application: str, environment: str) -> bool:
@@ -33,7 +35,8 @@ def source_of(
     """The commit of the source environment that a commit of this environment's branch stands for.
 
     A commit made by hand stands for what the nearest release before it stands for. None where history was reset away.
-    What says that it is a promotion is taken for one, unless `believed` says no.
+    What says that it is a promotion is taken for one, unless `believed` says no, or nobody knows it and a release before it
+    is known: who copied its message along has made no promotion, and all newer ones are known, too.
     """
     if not repository.find(commit):
         return None
@@ -53,15 +56,19 @@ def _source_of(
     believed: Believed | None,
 ) -> str | None:
     release, releases = state.of(environment.name).release, state.of(environment.name).releases
+    claimed, last = None, FAR
     for number, made in enumerate(repository.first_parents(commit)):
         if release is not None and made.oid == release.commit:
             return release.source
-        if made.oid in releases and (source := releases[made.oid].source):
-            return source
-        if is_ours(made, application.name, environment.name) and (believed is None or believed(made)):
-            return made.trailers.get("Promotion-Source")
-        if number == FAR:
+        given = releases.get(made.oid)
+        if given is not None and given.source and not (claimed and given.undone):
+            return given.source
+        if claimed is None and is_ours(made, application.name, environment.name) and (not believed or believed(made)):
+            claimed, last = made.trailers.get("Promotion-Source"), min(FAR, number + BELOW)
+        if number == last or (claimed and believed):
             break
+    if claimed:
+        return claimed
     # It is older than all that we know: it stands for what it has in common with the source.
     known = release is not None and repository.find(release.source)
     common = repository.merge_bases(commit, release.source) if release and known else []

@@ -385,6 +385,14 @@ GATES = (
 REQUIRED = ("test_gates_requires::test_what_is_required_is_had_now", "test_gates_requires::test_what_it_has_is_judged")
 REQUIRES = (
     cut("requires", "it does not hold the change", "gates.requires:requirement", "held", "False", REQUIRED[0]),
+    cut(
+        "requires",
+        "a message that was copied along is no promotion",
+        "lineage:_source_of",
+        "claimed and given.undone",
+        "claimed",
+        "test_lineage::test_a_message_that_was_copied_along_makes_no_promotion",
+    ),
     cut("requires", "it has the change", "gates.requires:requirement", "not has", "False", REQUIRED[0]),
     cut(
         "requires",
