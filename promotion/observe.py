@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from promotion import continuity, scope, trust
-from promotion.errors import ConfigError, RefusedError
+from promotion.errors import ConfigError, PromotionError, RefusedError
 from promotion.model import Application, Environment, Health, Observation, Subject, Verdict
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
@@ -100,14 +100,19 @@ def look(sites: Sequence[Site]) -> Snapshot:
 
 
 def looking(sites: Sequence[Site]) -> Callable[[Site], Snapshot]:
-    """Asks each repository once for all of its applications, when the first of them is wanted."""
-    found: dict[int, Snapshot] = {}
+    """Asks each repository once for all of its applications, when the first of them is wanted; one that is away is so for all."""
+    found: dict[int, Snapshot | PromotionError] = {}
 
     def one(site: Site) -> Snapshot:
         key = id(site.repository)
         if key not in found:
-            found[key] = look([s for s in sites if s.repository is site.repository])
-        return found[key]
+            try:
+                found[key] = look([s for s in sites if s.repository is site.repository])
+            except PromotionError as exc:
+                found[key] = exc
+        if isinstance(said := found[key], PromotionError):
+            raise said
+        return said
 
     return one
 

@@ -101,7 +101,7 @@ def test_a_ledger_that_lost_something_is_refused_and_put_back(ours: Trusted, los
         lambda: people.freeze(site, [], "r", None, strict=False),
         lambda: people.adopt(site, ours.stage.env("qa"), None),
         lambda: people.configure(site, "r"),
-        lambda: report.history(site, Asked()),
+        lambda: report.history(site, observe.look([site]), Asked()),
     )
     for ask in asks:
         with pytest.raises(RefusedError, match=r"its ledger promotion/shop (is gone|was rewound or replaced)") as told:

@@ -105,19 +105,26 @@ def test_a_round_with_hops_onto_one_branch_pushes_them_together(tmp_path: Path, 
     assert shop.tip("qa") != before
 
 
-def test_status_asks_a_shared_repository_once(
-    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["status", "where COMMIT", "history", "audit"])
+def test_a_shared_repository_is_asked_once(
+    tmp_path: Path, counted: Counted, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    """All of its applications together."""
+    """For all of its applications together, also in vain."""
     shop = Shop(tmp_path)
     together(shop, "a", "b", "c")
     shop.round()
     monkeypatch.setenv("PATH", counted.environ(os.environ)["PATH"])
-    said = shop("--json", "status")
-    ledgers = [shop.origin.refs()[f"refs/heads/promotion/{name}"] for name in ("a", "b", "c")]
-    assert [application["ledger"] for application in said.json["applications"]] == ledgers
-    started = counted.since()
-    assert (started.count("ls-remote"), started.count("cat-file")) == (1, 1)
+    words = command.replace("COMMIT", shop.tip("dev")).split()
+    said = shop("--json", *words)
+    if command == "status":
+        ledgers = [shop.origin.refs()[f"refs/heads/promotion/{name}"] for name in ("a", "b", "c")]
+        assert [application["ledger"] for application in said.json["applications"]] == ledgers
+        assert counted.since().count("cat-file") == 1
+        shop("--json", *words)
+    assert counted.since().count("ls-remote") == 1
+    shop.origin.path.rename(tmp_path / "away")
+    assert shop("--json", *words).status
+    assert counted.since().count("ls-remote") == 1
 
 
 def test_what_is_remembered_of_a_ledger_is_about_its_tip(stage: Stage) -> None:

@@ -50,9 +50,10 @@ def history(
 
     def one(site: Site, chosen: list[Environment]) -> list[dict[str, Any]]:
         names = [e.name for e in chosen] if environments else None
-        return report.history(site, replace(asked, environments=names), limit)
+        return report.history(site, snapshot(site), replace(asked, environments=names), limit)
 
     with sites_of(call, environments or []) as found:
+        snapshot = observe.looking([site for site, _ in found])
         lists, errors = each(found, one)
     events = [event for of_one in lists for event in of_one]
     if len(lists) > 1:
@@ -111,7 +112,7 @@ def where(
     concerned: dict[str, bool] = {}
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any] | None:
-        world = observe.survey(site, partly=True)
+        world = observe.world(site, snapshot(site), partly=True)
         gone.extend(ConfigError(said) for said in world.missing.values())
         try:
             oid = site.repository.resolve(commit.lower())
@@ -122,6 +123,7 @@ def where(
         return report.where(site, world, oid)
 
     with sites_of(call) as found:
+        snapshot = observe.looking([site for site, _ in found])
         found_places, errors = each(found, one)
     known = [place for place in found_places if place is not None]
     places = [place for place in known if concerned[place["application"]]] or known
@@ -142,13 +144,14 @@ def audit(context: typer.Context) -> int:
     call = call_of(context)
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any]:
-        world = observe.survey(site, any_configuration=True, partly=True, any_history=True)
+        world = observe.world(site, snapshot(site), any_configuration=True, partly=True, any_history=True)
         findings = report.audit(site, world)
         count = len(site.repository.history.ids(world.ledger)) if world.ledger else 0
         signed = site.application.trust is not None
         return {"application": site.application.name, "events": count, "signed": signed, "findings": findings}
 
     with sites_of(call) as found:
+        snapshot = observe.looking([site for site, _ in found])
         applications, errors = each(found, one)
     everything = [finding for a in applications for finding in a["findings"]]
     answer(call, {"applications": applications, "findings": everything}, _audit_lines(applications))

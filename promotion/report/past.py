@@ -12,6 +12,7 @@ from promotion import continuity, ledger, trust
 from promotion.events import Event
 from promotion.observe import Site
 from promotion.report.hops import event as as_json
+from promotion.repository import Snapshot
 
 COLUMNS = (
     "at",
@@ -57,13 +58,12 @@ def about(event: Event) -> set[str]:
     return {event.environment} if event.environment else set(event.data.get("environments", ()))
 
 
-def history(site: Site, asked: Asked, limit: int | None = None) -> list[dict[str, Any]]:
+def history(site: Site, snapshot: Snapshot, asked: Asked, limit: int | None = None) -> list[dict[str, Any]]:
     """The objects of `history --json`, newest first in the ledger's order; the newest `limit` of them.
 
     The ledger is read to its end unless `limit` is reached: clocks differ, so an event's time does not end the search.
     """
     repository, app = site.repository, site.application
-    snapshot = repository.refresh([], [app.ledger])
     tip = snapshot[app.ledger]
     continuity.check(repository, app, snapshot)
     trust.read(repository, app, tip)  # refuses what is no ledger, or another's
