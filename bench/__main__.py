@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import commands, fleet, hop, judged, ledger, operator, shared, where
+from bench import applications, commands, fleet, hop, judged, ledger, operator, shared, where
 from bench.table import Row, note, printed
 
 
@@ -70,6 +70,7 @@ BENCHES: Mapping[str, Callable[[bool], Iterator[Row]]] = {
     "shared": shared.rows,
     "operator": operator.rows,
     "judged": judged.rows,
+    "applications": applications.rows,
 }
 
 

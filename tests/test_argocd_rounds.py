@@ -13,6 +13,7 @@ from tests.support.argocd import application, changed, source, stamp
 from tests.support.argoserver import ArgoServer, argo_server
 from tests.support.shop import Shop
 from tests.support.stage import Stage
+from tests.test_house import fresh
 
 Build = Callable[..., Stage]
 
@@ -215,3 +216,16 @@ def test_validate_online_with_an_expired_token(shop: Shop, argo: ArgoServer) -> 
     said = shop("--json", "validate", "--online")
     (row,) = [row for row in said.json["checks"] if row["what"] == "qa"]
     assert "does not accept the token, if any (401): invalid session" in row["reason"]
+
+
+def test_looking_loads_nothing_that_asks(shop: Shop) -> None:
+    """`status` and `plan` read Git: neither the judge of Applications nor a library that speaks HTTP is loaded."""
+    code = (
+        "import sys\n"
+        "from promotion.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'httpx', 'httpcore', 'promotion.engines.argocd.fleet'} & set(sys.modules)\n"
+    )
+    for verb in (["status"], ["plan", "qa"]):
+        fresh(code, *verb, cwd=shop.folder)

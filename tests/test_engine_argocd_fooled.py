@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from promotion.engines.argocd import _mark
+from promotion.engines.argocd.fleet import _mark
 from promotion.engines.argocd.judge import ASKED, PATHS, judge
 from promotion.model import Health, Subject
 from tests.support.argocd import NEW, OLD, QA, URL, application, changed, hydrated, several, source, stamp
@@ -92,6 +92,8 @@ def test_a_failed_server_side_sync_that_did_nothing() -> None:
     app = application(status__operationState=state("Failed", OLD, resources=rows))
     assert words(app) == (NEW, Health.HEALTHY)
     assert words(changed(app, status__sync__status="OutOfSync")) == (NEW, Health.PROGRESSING)
+    # Nothing was refused: all is there, it was ill, and what comes after it has not run for any commit since.
+    assert words(application(status__operationState=state("Failed", OLD, resources=rows[1:])))[1] is Health.PROGRESSING
     hook = {"kind": "Job", "name": "smoke", "hookType": "PreSync", "message": "job.batch/smoke serverside-applied"}
     assert words(application(status__operationState=state("Failed", OLD, resources=[hook]))) == (
         NEW,

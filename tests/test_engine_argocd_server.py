@@ -155,9 +155,10 @@ def test_by_labels(argo: ArgoServer) -> None:
 def test_a_fleet_is_one_list(argo: ArgoServer) -> None:
     """By name and by labels; the trouble of one is not that of the others."""
     for number in range(50):
-        argo.put(changed(application(name=f"s{number}"), metadata__labels={"app": f"s{number}"}))
+        argo.put(changed(application(name=f"s{number}"), metadata__labels={"app": f"s{number}", "stage": "qa"}))
+    argo.put(changed(application(OLD, "s49-dev"), metadata__labels={"app": "s49", "stage": "dev"}))
     asked = [(settings(argo, application=f"s{number}"), SUBJECT) for number in range(49)]
-    asked += [(settings(argo, application=None, selector={"app": "s49"}), SUBJECT)]
+    asked += [(settings(argo, application=None, selector={"app": "s49", "stage": "qa"}), SUBJECT)]
     asked += [(settings(argo, application="s50"), SUBJECT), (settings(argo, application="shop-dev"), SUBJECT)]
     *fine, absent, old = argocd.observe_all(asked)
     assert [one.revision for one in fine if isinstance(one, Deployed)] == [NEW] * 50

@@ -43,7 +43,7 @@ MUTANTS = (
     cut(
         "S2",
         "a hard refresh proves what was compared when it was asked for",
-        "engines.argocd.__init__:_mark",
+        "engines.argocd.fleet:_mark",
         "[at(sync, 'revision'), *(at(sync, 'revisions') or [])]",
         f"['{NEW}', at(sync, 'revision'), *(at(sync, 'revisions') or [])]",
         FOOLED + "test_a_hard_refresh_that_saw_the_commit_before",
@@ -51,9 +51,17 @@ MUTANTS = (
     cut(
         "S3",
         "a server-side sync that failed and did nothing",
-        "engines.argocd.judge:_did_nothing",
-        "re.search('\\\\b(unchanged|serverside-applied)$', str(row.get('message', '')))",
-        "re.search('\\\\bunchanged$', str(row.get('message', '')))",
+        "engines.argocd.judge:_half_done",
+        "any(row.get('status') == 'SyncFailed' for row in done)",
+        "False",
+        FOOLED + "test_a_failed_server_side_sync_that_did_nothing",
+    ),
+    cut(
+        "S2",
+        "a server-side sync that failed and did all",
+        "engines.argocd.judge:_half_done",
+        "any(row.get('status') == 'SyncFailed' for row in done)",
+        "True",
         FOOLED + "test_a_failed_server_side_sync_that_did_nothing",
     ),
 )

@@ -1,33 +1,20 @@
-"""The engine `argocd`: Argo CD deploys; we read what its Applications say, and may ask it to look at Git.
+"""The engine `argocd`: Argo CD deploys, and its Applications say what; nothing is written but the request to look at Git, where that is wanted.
 
-Must not sync, and writes nothing but the request to look, and that only where `refresh` says so.
+Argo CD is believed where one read proves a commit, and no further. Nothing is kept here from one call to the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from promotion.engines.argocd import webhook
-from promotion.engines.argocd.judge import PATHS, REFRESH, judge
-from promotion.engines.argocd.server import AbsentError
-from promotion.engines.argocd.sources import Json, at, name_of
-from promotion.engines.argocd.ways import Way, key, labels, way
-from promotion.engines.contract import Asked, Deployed, agreed
-from promotion.errors import ConfigError, PromotionError
+from promotion.engines.contract import Asked, Deployed
+from promotion.errors import PromotionError
 from promotion.model import Subject
-from promotion.spelling import nearest
-
-FEW = 3
-"""So many questions about single Applications are cheaper than one list of all."""
-SIDE_BY_SIDE = 8
-
-Found = list[Json] | PromotionError
 
 
 def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:
-    """One read of each Application. Raises ConfigError for one that is not there, or deploys something else; TemporaryError."""
+    """Raises ConfigError for an Application that is not there or deploys something else, TemporaryError where nobody answers."""
     (answer,) = observe_all([(settings, subject)])
     if isinstance(answer, PromotionError):
         raise answer
@@ -35,143 +22,15 @@ def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:
 
 
 def observe_all(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
-    """What `observe` says of each; one list for all that have their Applications in one place."""
-    places: dict[object, list[int]] = {}
-    for number, (settings, _) in enumerate(asked):
-        places.setdefault(key(settings), []).append(number)
-    found: dict[int, Found] = {}
-    with ThreadPoolExecutor(min(SIDE_BY_SIDE, max(1, len(places)))) as pool:
-        for numbers, answers in zip(
-            places.values(),
-            pool.map(lambda numbers: _of_place([asked[n] for n in numbers]), places.values()),
-            strict=True,
-        ):
-            found |= zip(numbers, answers, strict=True)
-    return [_judged(settings, subject, found[number]) for number, (settings, subject) in enumerate(asked)]
+    """The same for many environments; one list for all that have their Applications in one place."""
+    from promotion.engines.argocd.fleet import look
 
-
-def _judged(settings: Mapping[str, Any], subject: Subject, found: Found) -> Deployed | PromotionError:
-    if isinstance(found, PromotionError):
-        return found
-    repository, beside = _repository(settings, subject), {name_of(app) for app in found}
-    try:
-        said = [(name_of(app), judge(app, subject, repository, beside)) for app in found]
-        return agreed(said, subject.revision)
-    except PromotionError as exc:
-        return exc
-
-
-def _repository(settings: Mapping[str, Any], subject: Subject) -> str:
-    return str(settings.get("repository", subject.repository))
-
-
-# --- finding Applications --------------------------------------------------------------------------------------------
-
-
-def names(settings: Mapping[str, Any]) -> list[str]:
-    """Those that are named; none where they are chosen by labels."""
-    written = settings.get("application", [])
-    return [written] if isinstance(written, str) else list(dict.fromkeys(written))
-
-
-def _of_place(asked: Sequence[Asked]) -> list[Found]:
-    """The Applications of each question, or why there are none."""
-    try:
-        door = way(asked[0][0], asked[0][1].environ)
-        wanted = {*(name for settings, _ in asked for name in names(settings))}
-        selectors = {labels(settings["selector"]) for settings, _ in asked if "selector" in settings}
-        if len(wanted) + len(selectors) > FEW:
-            everything = door.list({})
-            return [_tried(lambda s=settings: _chosen(s, everything, door)) for settings, _ in asked]  # type: ignore[misc]
-    except PromotionError as exc:
-        return [exc] * len(asked)
-    with ThreadPoolExecutor(FEW) as pool:
-        return list(pool.map(lambda one: _tried(lambda: _asked_for(one[0], door)), asked))
-
-
-def _tried(find: Callable[[], list[Json]]) -> Found:
-    try:
-        return find()
-    except PromotionError as exc:
-        return exc
-
-
-def _asked_for(settings: Mapping[str, Any], door: Way) -> list[Json]:
-    """By one question each. Raises PromotionError."""
-    if selector := settings.get("selector"):
-        return _some(door.list(selector), settings, door)
-    return [_one(name, door) for name in names(settings)]
-
-
-def _one(name: str, door: Way) -> Json:
-    from promotion.kube import MissingError
-
-    try:
-        return door.get(name)
-    except (AbsentError, MissingError) as exc:
-        try:
-            others = [name_of(app) for app in door.list({})]
-        except PromotionError:
-            raise exc from None  # the first error says more
-        raise _absent(name, others, door) from exc
-
-
-def _chosen(settings: Mapping[str, Any], everything: Sequence[Json], door: Way) -> list[Json]:
-    """Out of a list of all."""
-    if selector := settings.get("selector"):
-        return _some([app for app in everything if _has(app, selector)], settings, door)
-    found = []
-    for name in names(settings):
-        same = [app for app in everything if at(app, "metadata", "name") == name]
-        if not same:
-            raise _absent(name, [name_of(app) for app in everything], door)
-        found.append(same[0] if len(same) == 1 else door.get(name))  # several namespaces have one of this name
-    return found
-
-
-def _has(app: Json, selector: Mapping[str, str]) -> bool:
-    return all(at(app, "metadata", "labels", name) == value for name, value in selector.items())
-
-
-def _some(found: list[Json], settings: Mapping[str, Any], door: Way) -> list[Json]:
-    if not found:
-        raise ConfigError(f"no Application has the labels {labels(settings['selector'])}", where=door.where)
-    return sorted(found, key=name_of)
-
-
-def _absent(name: str, others: Iterable[str], door: Way) -> ConfigError:
-    return ConfigError(f"no such Application `{name}`{nearest(name, sorted(others), 8)}", where=door.where)
-
-
-# --- asking it to look -----------------------------------------------------------------------------------------------
+    return look(asked)
 
 
 def refresh(settings: Mapping[str, Any], subject: Subject) -> None:
-    """By an annotation, or by a push event, where `refresh` says so. Raises PromotionError."""
-    how = settings.get("refresh", "none")
-    if how == "webhook":
-        webhook.push(settings, subject, _repository(settings, subject))
-    elif how == "annotate":
-        door = way(settings, subject.environ)
-        for app in _asked_for(settings, door):
-            _look(app, door)
+    """Asks Argo CD to look at Git, where `refresh` says so. Raises PromotionError."""
+    if settings.get("refresh", "none") != "none":
+        from promotion.engines.argocd.fleet import ask_for
 
-
-def _look(app: Json, door: Way) -> None:
-    """A request that is there already is left alone: a `hard` one that became `normal` would not be what was asked for."""
-    pending = at(app, "metadata", "annotations", REFRESH)
-    if at(app, "metadata", "annotations", PATHS) is None:
-        if pending is None:
-            door.look(app, "normal", None)
-    elif pending != "hard":
-        door.look(app, "hard", _mark(app))
-
-
-def _mark(app: Json) -> str:
-    """What a hard refresh is asked for: what is compared now, and what `reconciledAt` was before it.
-
-    Not what is expected: a look that did not see it yet would be taken for proof of it later.
-    """
-    sync = at(app, "status", "sync")
-    commits = dict.fromkeys(filter(None, [at(sync, "revision"), *(at(sync, "revisions") or [])]))
-    return " ".join([*map(str, commits), str(at(app, "status", "reconciledAt") or "never")])
+        ask_for(settings, subject)

@@ -252,17 +252,19 @@ def _time(text: Any) -> datetime | None:
 
 def _half_done(seen: Seen) -> Deployed | None:
     """What a sync of another commit did before it failed is there, and nothing was synced since."""
-    if not _ended_badly(seen) or all(
-        map(_did_nothing, rows(seen.app, "status", "operationState", "syncResult", "resources"))
-    ):
+    done = rows(seen.app, "status", "operationState", "syncResult", "resources")
+    refused = any(row.get("status") == "SyncFailed" for row in done)
+    if not _ended_badly(seen) or all(_did_nothing(row, refused=refused) for row in done):
         return None
     why = f"the last sync, of {short(seen.applied)}, failed half-way, and {short(seen.compared)} was not synced since"
     return _unsettled(seen.compared, f"{why}: argocd app sync {name_of(seen.app)}")
 
 
-def _did_nothing(row: Json) -> bool:
+def _did_nothing(row: Json, *, refused: bool) -> bool:
+    """`refused`: an object could not be applied, so that whatever is Synced now is another content."""
     # Of what it applied itself the server does not say whether it changed: if it did, what is taken back is out of sync.
-    unchanged = re.search(r"\b(unchanged|serverside-applied)$", str(row.get("message", "")))
+    words = r"\b(unchanged|serverside-applied)$" if refused else r"\bunchanged$"
+    unchanged = re.search(words, str(row.get("message", "")))
     return not row.get("hookType") and (row.get("status") == "SyncFailed" or unchanged is not None)
 
 
