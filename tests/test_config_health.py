@@ -52,18 +52,23 @@ def test_a_kind_has_one_rule() -> None:
 def test_where_they_are_put() -> None:
     """Into what judges objects itself, and it decides there; nowhere else."""
     operator = {"type": "kubernetes", "context": "one", "namespace": "shop", "path": "dev"}
+    flux = {"type": "flux", "context": "one", "kustomization": "shop", "namespace": "flux-system"}
+    look = {"type": "kubernetes", "context": "one", "namespace": "shop", "objects": ["apps/v1/Deployment/web"]}
     environments = (
         env("dev", engine=operator),
-        env("qa", from_="dev", health=[{"type": "http", "url": "https://example.com"}]),
+        env("qa", from_="dev", engine=flux),
+        env("prod", from_="qa", health=[look, {"type": "http", "url": "https://example.com"}], gates=[look]),
+        env("last", from_="prod"),
     )
 
     def made(**more: Any) -> tuple[Environment, ...]:
         return parse(dump(file(*environments, **more))).applications[0].environments
 
-    dev, qa = made(health_rules=[RULE])
-    assert dev.engine.settings["health_rules"] == (RULE,)
-    assert dev.deciding["health_rules"] == [RULE]
-    assert "health_rules" not in {**qa.deciding, **qa.engine.settings, **qa.health[0].settings}
+    dev, qa, prod, last = made(health_rules=[RULE])
+    assert dev.engine.settings["health_rules"] == qa.engine.settings["health_rules"] == (RULE,)
+    assert [spec.settings.get("health_rules") for spec in (*prod.health, *prod.gates)] == [(RULE,), None, (RULE,)]
+    assert [place.deciding.get("health_rules") for place in (dev, qa, prod, last)] == [[RULE], [RULE], [RULE], None]
+    assert "health_rules" not in {**prod.engine.settings, **last.engine.settings}
     for place in made():
         assert "health_rules" not in {**place.deciding, **place.engine.settings}
 

@@ -252,6 +252,7 @@ def test_a_rollout_waits_for_its_workload() -> None:
     live = with_(ROLLOUT, "spec.workloadRef", {"kind": "Deployment"})
     live["metadata"]["annotations"] = {"rollout.argoproj.io/workload-generation": "3"}
     assert of(with_(live, "status.workloadObservedGeneration", "2")) is Health.PROGRESSING
+    assert of(live) is Health.PROGRESSING
     assert of(with_(live, "status.workloadObservedGeneration", "3")) is Health.HEALTHY
 
 

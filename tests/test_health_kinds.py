@@ -127,6 +127,7 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("rabbitmq.com/Queue", {}, conditions(Ready="True"), PROGRESSING),
     ("cassandra.datastax.com/CassandraDatacenter", {}, conditions(Healthy="True", Updating="True"), UNKNOWN),
     ("zookeeper.pravega.io/ZookeeperCluster", {}, {"replicas": 0, "readyReplicas": 0}, PROGRESSING),
+    ("druid.apache.org/Druid", {}, {"druidNodeStatus": {"druidNodeConditionType": "DruidNodePodNotReady"}}, PROGRESSING),
     # streams, serving, the rest
     ("flink.apache.org/FlinkDeployment", {}, {"reconciliationStatus": {"state": "DEPLOYED"}, "lifecycleState": "DEPLOYED"}, PROGRESSING),
     ("numaflow.numaproj.io/Pipeline", {}, {"phase": "Running"}, PROGRESSING),

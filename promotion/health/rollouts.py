@@ -50,8 +50,10 @@ def _unseen(live: Mapping[str, Any]) -> Reading | None:
         return progressing(f"generation {now} is not observed yet, only {seen}")
     workload = text(mapping(live, "metadata", "annotations"), WORKLOAD)
     observed = text(live, "status", "workloadObservedGeneration")
-    if value(live, "spec", "workloadRef") is not None and workload and observed and workload != observed:
-        return progressing(f"generation {workload} of its workload is not observed yet, only {observed}")
+    if value(live, "spec", "workloadRef") is not None and workload != observed:
+        return progressing(
+            f"generation {workload or 'none'} of its workload is not observed yet, only {observed or 'none'}"
+        )
     return None
 
 

@@ -87,7 +87,7 @@ MUTANTS = (
         "S2",
         "a Rollout's workload",
         "health.rollouts:_unseen",
-        "value(live, 'spec', 'workloadRef') is not None and workload and observed and workload != observed",
+        "value(live, 'spec', 'workloadRef') is not None and workload != observed",
         "False",
         REFERRED,
     ),
