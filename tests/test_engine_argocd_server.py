@@ -161,7 +161,8 @@ def test_a_fleet_is_one_list(argo: ArgoServer) -> None:
     asked += [(settings(argo, application=None, selector={"app": "s49", "stage": "qa"}), SUBJECT)]
     asked += [(settings(argo, application="s50"), SUBJECT), (settings(argo, application="shop-dev"), SUBJECT)]
     *fine, absent, old = argocd.observe_all(asked)
-    assert [one.revision for one in fine if isinstance(one, Deployed)] == [NEW] * 50
+    said = [(one.revision, one.reading.health) for one in fine if isinstance(one, Deployed) and one.reading]
+    assert said == [(NEW, Health.HEALTHY)] * 50
     assert "no such Application `s50`; did you mean" in str(absent)
     assert isinstance(old, Deployed)
     assert old.revision == OLD
