@@ -97,6 +97,24 @@ def test_one_object_that_is_degraded_is_enough(stub: KubeStub, place: Target) ->
     assert why.startswith("Deployment/shop/db: ")
 
 
+def test_what_was_changed_by_hand_says_nothing_of_the_revision(stub: KubeStub, place: Target) -> None:
+    """A person who breaks something makes no promotion fail."""
+    deploy(place, A, deployment())
+    stub.change("Deployment", "web", NS, {"spec": {"replicas": 9}}, "kubectl-scale")
+    late = [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]
+    stub.change("Deployment", "web", NS, {"status": {**HEALTHY, "observedGeneration": 2, "conditions": late}})
+    assert health(place)[:2] == (A, Health.PROGRESSING)
+
+
+def test_nobody_but_the_operator_reads_secrets(stub: KubeStub, place: Target) -> None:
+    """Whoever only looks needs no right to."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": "x"}}
+    deploy(place, A, secret, config("a"))
+    assert (stub.find("Secret", "db", NS) or {})["data"] == {"password": "eA=="}
+    stub.denied.append(f"GET /api/v1/namespaces/{NS}/secrets")
+    assert health(place)[:2] == (A, Health.HEALTHY)
+
+
 def test_an_idle_round_asks_once_a_kind_and_writes_nothing(stub: KubeStub, place: Target) -> None:
     """However many objects there are."""
     everything = [*(config(f"c{n}") for n in range(20)), *(deployment(f"d{n}") for n in range(20))]

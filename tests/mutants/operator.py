@@ -44,8 +44,8 @@ SEEN = (
         "S2",
         "what was changed since it was applied is not healthy",
         f"{PLACE}.watch:_readings",
-        "not is_untouched(item, found)",
-        "False",
+        "if is_untouched(item, found):",
+        "True",
         HEALTHY,
     ),
     cut(

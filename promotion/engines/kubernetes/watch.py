@@ -22,6 +22,9 @@ from promotion.kube.errors import MissingError
 from promotion.model import WORST_FIRST, Health, Reading
 from promotion.texts import short
 
+SECRET = ("", "Secret")
+"""Has no health, and is left to the operator: whoever judges needs no right to read any."""
+
 
 def observe(target: Target, written: Sequence[Mapping[str, Any]]) -> Deployed:
     """`written` are users' own rules of health. Raises ConfigError, and TemporaryError when no reading is to be had now."""
@@ -45,7 +48,7 @@ def observe(target: Target, written: Sequence[Mapping[str, Any]]) -> Deployed:
 
 
 def _judged(target: Target, found: Inventory, rules: health.Rules) -> Reading:
-    items = {ref: item for ref, item in found.items.items() if not item.kept}
+    items = {ref: item for ref, item in found.items.items() if not item.kept and (ref.group, ref.kind) != SECRET}
     if not items:
         return Reading(Health.UNKNOWN, "no objects, so nothing says that it is healthy")
     kinds = {ref: kind for ref, item in items.items() if (kind := _kind(target.cluster, item))}
@@ -68,10 +71,10 @@ def _readings(
         if (found := there.get(ref)) is None:
             yield ref, Reading(Health.MISSING, "is gone")
             continue
-        reading = health.judge(found, rules, now)
-        if reading.health is Health.HEALTHY and not is_untouched(item, found):
-            reading = Reading(Health.PROGRESSING, "was changed since it was applied")
-        yield ref, reading
+        if is_untouched(item, found):
+            yield ref, health.judge(found, rules, now)
+        else:  # how ever it does, it is not how the revision does
+            yield ref, Reading(Health.PROGRESSING, "was changed since it was applied")
 
 
 def _kind(cluster: Cluster, item: Item) -> Kind | None:
