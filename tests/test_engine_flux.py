@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,19 +19,20 @@ from tests.support import flux
 from tests.support.flux import BRANCH, URL, M, N, P, at, condition, failing, release, repository, running
 
 SUBJECT = Subject("shop", "qa", M, URL, BRANCH)
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HEALTHY, PROGRESSING, DEGRADED = Health.HEALTHY, Health.PROGRESSING, Health.DEGRADED
 UNKNOWN, SUSPENDED = Health.UNKNOWN, Health.SUSPENDED
 
 
 def judged(ks: dict[str, Any], repo: dict[str, Any] | None = None) -> tuple[str | None, Health]:
-    said = kustomization.judge(taken(ks), source.source(taken(repo or repository(M))))
+    said = kustomization.judge(taken(ks), source.source(taken(repo or repository(M))), NOW)
     assert said.reading is not None
     assert said.reading.reason
     return said.revision, said.reading.health
 
 
 def reason(ks: dict[str, Any], repo: dict[str, Any] | None = None) -> str:
-    said = kustomization.judge(taken(ks), source.source(taken(repo or repository(M))))
+    said = kustomization.judge(taken(ks), source.source(taken(repo or repository(M))), NOW)
     assert said.reading is not None
     return said.reading.reason
 
@@ -289,6 +291,29 @@ def test_a_request_that_is_not_handled_yet_is_told() -> None:
     assert "GitRepository flux-system/shop was asked to look again, and has not yet" in reason(
         flux.kustomization(P), asked
     )
+
+
+def looked(minutes: float, **spec: Any) -> dict[str, Any]:
+    """Ready, of a pass that ended so many minutes ago, as the newest of several."""
+    times = [NOW - timedelta(days=30), NOW - timedelta(minutes=minutes), NOW - timedelta(days=3)]
+    history = [{"lastReconciled": time.isoformat().replace("+00:00", "Z")} for time in times]
+    return flux.kustomization(M, spec=spec, status={"history": history})
+
+
+def test_flux_is_away() -> None:
+    """Its word on health stays green for ever; it is too old after three intervals, a timeout and ten minutes."""
+    assert judged(looked(49)) == (M, HEALTHY)
+    assert judged(looked(51)) == (M, UNKNOWN)
+    assert "looked at it 51m ago, and is to every 10m: is kustomize-controller away?" in reason(looked(51))
+    assert judged(looked(51, timeout="12m0s")) == (M, HEALTHY)
+    assert judged(looked(51, interval="1h30m")) == (M, HEALTHY)
+    assert judged(looked(16, interval="90s", timeout="30s")) == (M, UNKNOWN)
+    # what we look at ourselves is of now; and who does not say when, or how often, is believed
+    assert judged(looked(5000, wait=False)) == (M, HEALTHY)
+    assert judged(looked(5000, wait=False, healthChecks=[{"kind": "Pod"}])) == (M, UNKNOWN)
+    assert judged(looked(5000, interval="soon")) == (M, HEALTHY)
+    for history in (None, {}, [None, {}, {"lastReconciled": "yesterday"}]):
+        assert judged(flux.kustomization(M, status={"history": history})) == (M, HEALTHY)
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.support import flux
 from tests.support.flux import BRANCH, URL, M, N, P, at, condition, failing, release, repository, running
 
 SUBJECT = Subject("shop", "qa", M, URL, BRANCH)
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HEALTHY, PROGRESSING, DEGRADED = Health.HEALTHY, Health.PROGRESSING, Health.DEGRADED
 UNKNOWN, SUSPENDED, MISSING = Health.UNKNOWN, Health.SUSPENDED, Health.MISSING
 TOP = Ref(*KUSTOMIZATION, "flux-system", "shop")
@@ -39,7 +41,7 @@ def said(live: Mapping[str, Any]) -> Reading:
 
 
 def walk(shelf: Mapping[Ref, Any]) -> Walk:
-    return Walk(shelf, SUBJECT, SUBJECT.repository, said)
+    return Walk(shelf, SUBJECT, SUBJECT.repository, said, NOW)
 
 
 def judged(*objects: Mapping[str, Any], **others: Any) -> Deployed:

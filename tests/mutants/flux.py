@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.mutants.mutant import Mutant, cut
 
-JUDGE, TREE = "test_engine_flux::", "test_engine_flux_tree::"
+JUDGE, TREE, FLEET = "test_engine_flux::", "test_engine_flux_tree::", "test_engine_flux_fleet::"
 BELOW = TREE + "test_a_kustomization_below_has_to_be_as_far"
 ANY_ORDER = TREE + "test_writes_in_any_order"
 
@@ -26,6 +26,7 @@ KUSTOMIZATION = (
     "_other_spec",
     "_in_a_pass",
     "_no_commit",
+    "_too_old",
 )
 HELM = (
     "_suspended",
@@ -83,6 +84,31 @@ MUTANTS = (
         "kustomization",
         "_no_commit",
         JUDGE + "test_a_revision_that_names_no_commit",
+    ),
+    rule("S2", "Flux is away", "kustomization", "_too_old", JUDGE + "test_flux_is_away"),
+    cut(
+        "S2",
+        "what was looked at while a pass began",
+        "engines.flux.fleet:_answers",
+        "_confirmed(said, _answer(each, each.walk(again), cluster)) if yes else said",
+        "said",
+        FLEET + "test_a_pass_that_begins_while_objects_are_read",
+    ),
+    cut(
+        "S2",
+        "another commit while objects were looked at",
+        "engines.flux.fleet:_confirmed",
+        "isinstance(first, Deployed) and isinstance(second, Deployed) and (first.revision != second.revision)",
+        "False",
+        FLEET + "test_a_pass_that_begins_while_objects_are_read",
+    ),
+    cut(
+        "S2",
+        "only our branch is asked for",
+        "engines.flux.fleet:_ask_for",
+        "check_ours(from_, each.subject, each.repository)",
+        "pass",
+        FLEET + "test_a_hint_for_somebody_elses_branch_is_none",
     ),
     cut(
         "S2",

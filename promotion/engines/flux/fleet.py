@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from promotion.engines.flux.source import check_ours, source
 from promotion.engines.flux.status import Live, taken
 from promotion.engines.flux.tree import Shelf, Walk, source_of, whole
 from promotion.errors import ConfigError, PromotionError
-from promotion.health import judge, rules
+from promotion.health import Rules, judge, rules
 from promotion.kube import Cluster, connect
 from promotion.model import Health, Reading, Subject
 from promotion.spelling import nearest
@@ -27,25 +27,24 @@ DEEPEST = 50
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One environment. `judge` says how any one object is."""
+    """One environment, asked about at one moment."""
 
     tops: tuple[Ref, ...]
     subject: Subject
     repository: str
-    judge: Callable[[Mapping[str, Any]], Reading]
+    rules: Rules
+    now: datetime
 
     def walk(self, shelf: Shelf) -> Walk:
-        return Walk(shelf, self.subject, self.repository, self.judge)
+        return Walk(shelf, self.subject, self.repository, lambda live: judge(live, self.rules, self.now), self.now)
 
 
 def question(settings: Mapping[str, Any], subject: Subject) -> Question:
     """Raises ConfigError for health rules that cannot be read."""
-    written, now = rules(settings.get("health_rules", ())), datetime.now(UTC)
     names, namespace = settings["kustomization"], settings.get("namespace", NAMESPACE)
     tops = tuple(Ref(*KUSTOMIZATION, namespace, name) for name in ([names] if isinstance(names, str) else names))
-    return Question(
-        tops, subject, settings.get("repository", subject.repository), lambda live: judge(live, written, now)
-    )
+    repository, written = settings.get("repository", subject.repository), settings.get("health_rules", ())
+    return Question(tops, subject, repository, rules(written), datetime.now(UTC))
 
 
 def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:

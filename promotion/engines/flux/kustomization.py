@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from promotion.engines.contract import Deployed
+from promotion.engines.flux.freshness import too_old
 from promotion.engines.flux.revision import commit
 from promotion.engines.flux.source import Source
 from promotion.engines.flux.status import Condition, Live
@@ -35,6 +37,7 @@ class Seen:
     source: Source
     attempted: Any
     applied: Any
+    now: datetime
 
     @property
     def ready(self) -> Condition | None:
@@ -53,9 +56,9 @@ class Seen:
         return self.source.commit or self.deployed
 
 
-def judge(live: Live, source: Source) -> Deployed:
+def judge(live: Live, source: Source, now: datetime) -> Deployed:
     """Flux's own word. Healthy says that a commit is applied, and that Flux found well whatever it was told to look at."""
-    seen = Seen(live, source, live.status.get("lastAttemptedRevision"), live.status.get("lastAppliedRevision"))
+    seen = Seen(live, source, live.status.get("lastAttemptedRevision"), live.status.get("lastAppliedRevision"), now)
     for rule in RULES:
         if found := rule(seen):
             return found
@@ -155,6 +158,11 @@ def _no_commit(seen: Seen) -> Deployed | None:
     return _unsettled(seen, f"applied {what}", Health.UNKNOWN)
 
 
+def _too_old(seen: Seen) -> Deployed | None:
+    why = too_old(seen.live, seen.now)
+    return Deployed(seen.deployed, Reading(Health.UNKNOWN, f"{seen.live}: {why}")) if why else None
+
+
 RULES: tuple[Callable[[Seen], Deployed | None], ...] = (
     _suspended,
     _deleted,
@@ -165,4 +173,5 @@ RULES: tuple[Callable[[Seen], Deployed | None], ...] = (
     _other_spec,
     _in_a_pass,
     _no_commit,
+    _too_old,
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from promotion.engines.contract import Deployed
@@ -32,6 +33,7 @@ class Walk:
     subject: Subject
     repository: str
     judge: Callable[[Mapping[str, Any]], Reading]
+    now: datetime
     wanted: dict[Ref, str] = field(default_factory=dict)
     used: set[Ref] = field(default_factory=set)
 
@@ -71,7 +73,7 @@ def _whole(top: Ref, walk: Walk) -> Deployed:
         raise ConfigError(f"its source, {ref}, is not there", where=str(live))
     from_ = source(taken(found))
     check_ours(from_, walk.subject, walk.repository)
-    said = kustomization.judge(live, from_)
+    said = kustomization.judge(live, from_, walk.now)
     if said.reading is None or said.reading.health is not Health.HEALTHY or said.revision is None:
         return said
     return Deployed(said.revision, worst([said.reading, *_below(live, from_, said.revision, walk)]))
@@ -133,7 +135,7 @@ def _kustomization(live: Live, from_: Source, revision: str, walk: Walk) -> Read
     if read is None:
         return Reading(Health.UNKNOWN, f"{live}: its source, {ref}, is not there")
     own = source(taken(read))
-    said = kustomization.judge(live, own)
+    said = kustomization.judge(live, own, walk.now)
     reading = said.reading or Reading(Health.UNKNOWN, f"{live}: nothing is known")
     same = (own.live.kind, own.live.namespace, own.live.name) == (
         from_.live.kind,
