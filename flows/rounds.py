@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 UNDER_WAY = [state for state in OPEN_STATES if state not in (StateType.SCHEDULED, StateType.PAUSED)]
 CLOSING = 60.0
 """Seconds between two looks at rounds that people started."""
+BETWEEN = 5.0
+"""Seconds between two looks at runs that are shown as under way."""
 RETRY = 15.0
 """Seconds until a server that was away is asked again."""
 
@@ -64,6 +66,9 @@ class Prefect:
     answers: bool = False
     next_try: float = 0.0
     closed_at: float = -CLOSING
+    backs: list[FlowRun] = field(default_factory=list)
+    """The runs of `rollback` that are shown as under way."""
+    looked_back: float = -BETWEEN
     since: datetime = field(default_factory=utc_now)
     """Since when the deployment is missing."""
 
@@ -73,6 +78,7 @@ class Prefect:
             return
         try:
             found, asking = self.api.deployment(self.name), self.api.deployment(self.request)
+            self._look_back()
         except TemporaryError as exc:
             self.away(exc)
             return
@@ -89,6 +95,13 @@ class Prefect:
             log.warning("%s is paused in Prefect: nothing is promoted until somebody resumes it", self.name)
         self.answers, self.deployment = True, found
         self.asking = asking if found is not None else None
+
+    def _look_back(self) -> None:
+        """Once for all applications: there is hardly ever one."""
+        if time.monotonic() - self.looked_back > BETWEEN:
+            found = self.api.deployment(self.back)
+            self.backs = self.api.runs(found.id, states=UNDER_WAY) if found else []
+            self.looked_back = time.monotonic()
 
     def away(self, why: TemporaryError) -> None:
         if self.answers or not self.next_try:
@@ -213,10 +226,8 @@ def _through_prefect(loop: Loop, done: reconcile.Round) -> None:
         for plan in done.plans.values():
             if plan.verdict == "pass" and plan.plan_id:
                 _hop(loop, plan, plan.plan_id)
-    if prefect.deployment is not None and time.monotonic() - loop.closed_at > 5:
-        _close(loop, prefect.deployment, done)
-        if back := prefect.api.deployment(prefect.back):
-            _close(loop, back, done)
+    if prefect.deployment is not None and time.monotonic() - loop.closed_at > BETWEEN:
+        _close(loop, [*prefect.api.runs(prefect.deployment.id, states=UNDER_WAY), *prefect.backs], done)
         loop.closed_at = time.monotonic()
     if prefect.asking is not None:
         loop.asks.round(prefect.api, prefect.asking, loop.site, done)
@@ -260,10 +271,10 @@ def _land(loop: Loop, plan: Plan, plan_id: str, open_runs: list[FlowRun], why: s
         loop.prefect.api.finish(run.id, Completed(name=name, message=f"by the round loop, since {why}"))
 
 
-def _close(loop: Loop, deployment: Deployment, done: reconcile.Round) -> None:
+def _close(loop: Loop, under_way: Sequence[FlowRun], done: reconcile.Round) -> None:
     """Closes runs that Prefect still shows as under way although they give no sign of life."""
     api, now, app = loop.prefect.api, utc_now(), loop.site.application.name
-    for run in api.runs(deployment.id, states=UNDER_WAY):
+    for run in under_way:
         if run.parameters.get("application") != app or now - (run.start_time or run.created or now) < runs.PICKED_UP:
             continue
         sign = api.last_sign(run)

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled, Suspended
 
 from flows import asked, form, pages, requests, runs
-from flows.requests import Facts
+from flows.approve import gather
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec
 from promotion.reconcile import approve, hold, reject
@@ -165,11 +165,13 @@ def stage(build: Callable[..., Stage], tmp_path: Path) -> Stage:
     return made
 
 
-def ends(stage: Stage, then: Plan, age: timedelta = timedelta(0), **more: Any) -> tuple[str, str] | None:
+def ends(
+    stage: Stage, then: Plan, age: timedelta = timedelta(0), current: Plan | None = None
+) -> tuple[str, str] | None:
     """How a request about a plan ends that was made so long ago; None while it does not."""
     plan = stage.plan("qa", chosen=then.commit)
-    standing = plan.asked if plan.plan_id == then.plan_id else None
-    state = requests.over(Facts(then.plan_id or "", plan, standing, **more), stage.now - age, stage.now)
+    facts = gather(stage.site, stage.world(), plan, then.plan_id or "", {}, current)
+    state = requests.over(facts, stage.now - age, stage.now)
     return (state.name or "", state.message or "") if state else None
 
 
@@ -198,9 +200,8 @@ def test_a_hold_ends_it(stage: Stage) -> None:
 def test_another_target_voids_it(stage: Stage) -> None:
     plan = stage.plan("qa")
     stage.commit("qa", {"hotfix": "1\n"})
-    assert (ends(stage, plan, changed="target moved") or ("",))[
-        1
-    ] == f"plan {(plan.plan_id or '')[:8]} is void: target moved"
+    name, why = ends(stage, plan) or ("", "")
+    assert (name, why.startswith(f"plan {(plan.plan_id or '')[:8]} is void: ")) == ("Void", True)
 
 
 def test_a_newer_one_supersedes_it_unless_somebody_said_yes(stage: Stage) -> None:
@@ -221,7 +222,10 @@ def test_it_expires(stage: Stage) -> None:
 
 def test_what_landed_is_no_void_plan(stage: Stage) -> None:
     plan = stage.plan("qa")
-    assert ends(stage, plan, landed="f" * 40) == ("Approved", "landed as fffffff")
+    approve(stage.site, plan, who=ALICE)
+    approve(stage.site, plan, who=BOB)
+    stage.round()
+    assert ends(stage, plan) == ("Approved", f"landed as {stage.tip('qa')[:7]}")
 
 
 def test_people_are_asked_where_only_they_are_missing(stage: Stage) -> None:
