@@ -32,7 +32,7 @@ def manifests(image: str) -> str:
     labels = {"app": "shop"}
     spec = {
         "replicas": 2,
-        "progressDeadlineSeconds": 15,
+        "progressDeadlineSeconds": 20,
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
@@ -87,7 +87,7 @@ class Stage:
                 assert self.runs(source) == (self.image(target), True), said
         return said
 
-    def until(self, image: str, environment: str, seconds: float = 120.0) -> None:
+    def until(self, image: str, environment: str, seconds: float = 200.0) -> None:
         """Rounds until an environment's branch and its namespace have that image."""
         end, said = time.monotonic() + seconds, None
         while self.image(environment) != image or self.runs(environment) != (image, True):
@@ -172,7 +172,7 @@ def test_a_change_walks_from_flux_by_argo_cd_to_our_operator(stage: Stage) -> No
     assert {stage.image(name) for name in BRANCHES} == {"shop:2"}
 
     bad, before = stage.push("broken:3"), stage.tips()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 200
     while (dev := _environment(stage, "dev"))["health"] != "degraded":
         assert time.monotonic() < end, dev
         stage.round()

@@ -127,12 +127,14 @@ class ArgoCd:
         began, source = now(), app["spec"]["source"]
         tip, namespace = self.cluster.origin.tip(source["targetRevision"]), app["spec"]["destination"]["namespace"]
         wanted = self.cluster.files(tip)
-        synced = all(map(within, wanted, self.cluster.live(wanted, namespace)))
+        live = self.cluster.live(wanted, namespace)
+        synced = all(map(within, wanted, live))
         compared = {"source": source, "destination": app["spec"]["destination"]}
         status = {
             "sync": {"status": "Synced" if synced else "OutOfSync", "revision": tip, "comparedTo": compared},
             "health": {"status": self.cluster.health(wanted, namespace)},
             "reconciledAt": began,
+            "resources": [_row(one, there, namespace) for one, there in zip(wanted, live, strict=True)],
         }
         self._write(app, {"status": status})
         if "argocd.argoproj.io/refresh" in (app["metadata"].get("annotations") or {}):
@@ -162,6 +164,14 @@ class ArgoCd:
         self.cluster.write(APPLICATIONS, app["metadata"]["name"], body)
 
 
+def _row(wanted: Object, live: Object | None, namespace: str) -> Object:
+    """What is said of one object; a ConfigMap has no health."""
+    group, _, version = wanted["apiVersion"].rpartition("/")
+    row = {"group": group, "version": version, "kind": wanted["kind"], "name": wanted["metadata"]["name"]}
+    row |= {"namespace": namespace, "status": "Synced" if within(wanted, live) else "OutOfSync"}
+    return {**row, **({"health": {"status": _health(live)}} if wanted["kind"] == "Deployment" else {})}
+
+
 # --- Flux ------------------------------------------------------------------------------------------------------------
 
 
@@ -173,6 +183,9 @@ class Flux:
     timeout: float = 30.0
     passes: dict[str, tuple[str, float]] = field(default_factory=dict)
     """By Kustomization: the revision that it is at work on, and since when."""
+    failed: dict[str, float] = field(default_factory=dict)
+    """When its last pass failed, which is tried again after a while."""
+    retry: float = 10.0
 
     def step(self) -> None:
         sources = {one["metadata"]["name"]: self._source(one) for one in self.cluster.listed(REPOSITORIES)}
@@ -190,7 +203,9 @@ class Flux:
     def _kustomization(self, one: Object, revision: str) -> None:
         name, status = one["metadata"]["name"], one.get("status") or {}
         working, since = self.passes.get(name, ("", 0.0))
-        if working != revision and (status.get("lastAttemptedRevision") != revision or _asked(one)):
+        again = name in self.failed and time.monotonic() > self.failed[name] + self.retry
+        if working != revision and (status.get("lastAttemptedRevision") != revision or _asked(one) or again):
+            self.failed.pop(name, None)
             self.passes[name] = (revision, time.monotonic())
             self._write(KUSTOMIZATIONS, one, seen=False, conditions=running(revision))
             self._write(KUSTOMIZATIONS, one, seen=False, lastAttemptedRevision=revision)
@@ -213,6 +228,7 @@ class Flux:
             self._write(KUSTOMIZATIONS, one, **told)
         elif health == "Degraded" or late:
             del self.passes[name]
+            self.failed[name] = time.monotonic()
             ready = _about(one, "Ready", "False", f"health check failed: {health}", "HealthCheckFailed")
             again = _about(one, "Reconciling", "True", "health check failed", "ProgressingWithRetry")
             self._write(KUSTOMIZATIONS, one, seen=False, conditions=[ready, again])
