@@ -69,6 +69,7 @@ def test_a_credential_that_only_reads(shop: Shop) -> None:
     said = shop("validate", "--online").out
     assert "! token_env READER: put a token into the variable READER that is valid there and may do this" in said
     assert "403" in said
+    assert said.count("put a token into the variable READER") == 1
 
 
 def test_a_token_that_is_not_there(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -483,6 +483,7 @@ def test_sync_goes_on_with_the_others_when_one_cannot_be_deployed(auto: Shop) ->
     said = auto("sync", "dev", "qa")
     assert (auto.folder / "deployed/dev/current/web").read_text() == "2\n"
     assert said.err.splitlines()[0] == f"{auto.file}: file exists"
+    assert said.err.count("file exists") == 1
     assert said.status == 75
 
 

@@ -158,8 +158,11 @@ def _watched(
     if not rows and len(errors) == 1:
         return failed(errors[0], as_json=call.json), said
     answer(call, {"environments": rows}, _lines(rows))
+    told: list[str] = []
     for error in errors:
-        complain(error)
+        if not any(one in str(error) for one in told):  # what cannot be deployed often cannot be observed either
+            complain(error)
+            told.append(str(error))
     return worst(0, *(e.exit_status for e in errors)), said
 
 

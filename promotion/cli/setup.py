@@ -43,24 +43,31 @@ def validate(
     answer(
         call,
         {"valid": not bad, "ledger": signed, "checks": found, "access": rights},
-        [*lines, *_rows(found), *_rights(rights)],
+        [*lines, *_rows(found, rights), *_rights(rights, found)],
     )
     return ConfigError.exit_status if bad else 0
 
 
-def _rows(found: list[dict[str, Any]]) -> list[str]:
+def _rows(found: list[dict[str, Any]], rights: list[dict[str, Any]]) -> list[str]:
+    """The table of what was asked. What is a credential's fault is mended below, by its name."""
     if not found:
         return []
     head = ("APPLICATION", "WHAT", "VERDICT", "WHY")
     cells = [[row["application"], row["what"], row["verdict"], row["reason"]] for row in found]
-    fixes = [f"! {row['what']}: {row['fix']}" for row in found if row["fix"]]
+    theirs = {right["reason"] for right in rights if right["fix"]}
+    fixes = [f"! {row['what']}: {row['fix']}" for row in found if row["fix"] and row["reason"] not in theirs]
     return [*render.table(head, cells), *fixes]
 
 
-def _rights(rights: list[dict[str, Any]]) -> list[str]:
+def _rights(rights: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[str]:
     if not rights:
         return []
-    fixes = [f"! {row['credential']}: {row['fix']} ({row['reason']})" for row in rights if row["fix"]]
+    told = {row["reason"] for row in found}
+    fixes = [
+        f"! {row['credential']}: {row['fix']}" + (f" ({row['reason']})" if row["reason"] not in told else "")
+        for row in rights
+        if row["fix"]
+    ]
     return ["", *render.table(HEAD, [cells(row) for row in rights]), *dict.fromkeys(fixes)]
 
 
