@@ -14,16 +14,15 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from promotion import kube
 from promotion.engines.contract import Content, Deployed
-from promotion.engines.kubernetes.inventory import Target
-from promotion.engines.kubernetes.objects import Manifest, in_the_clear, judged, owner
-from promotion.engines.kubernetes.render import rendered
-from promotion.engines.kubernetes.rounds import deploy, trouble
 from promotion.errors import ConfigError
 from promotion.model import Subject
+
+if TYPE_CHECKING:  # who only looks at Git, or has no such environment, loads nothing of it
+    from promotion.engines.kubernetes.inventory import Target
+    from promotion.engines.kubernetes.objects import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -33,13 +32,15 @@ _RENDERED: dict[tuple[str, ...], tuple[str, list[Manifest]]] = {}
 
 def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:
     """What the inventory says is applied, and the health of each object in it. Raises ConfigError, TemporaryError."""
-    from promotion.engines.kubernetes import watch  # rules of health: who only looks at Git needs none
+    from promotion.engines.kubernetes import watch
 
     return watch.observe(_target(settings, subject), settings.get("health_rules", ()))
 
 
 def sync(settings: Mapping[str, Any], subject: Subject, content: Content) -> Deployed:
     """One round. Raises ConfigError and RefusedError for what is not to be applied, TemporaryError when the server is away."""
+    from promotion.engines.kubernetes.rounds import deploy
+
     revision = subject.revision or ""
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         raise ConfigError(f"not a commit that can be deployed: {revision or 'none'}", where=subject.environment)
@@ -48,6 +49,10 @@ def sync(settings: Mapping[str, Any], subject: Subject, content: Content) -> Dep
 
 def manifests(settings: Mapping[str, Any], subject: Subject, content: Content) -> list[Manifest]:
     """The objects of a revision. Raises ConfigError with a line for each document that is none."""
+    from promotion.engines.kubernetes.objects import in_the_clear, judged
+    from promotion.engines.kubernetes.render import rendered
+    from promotion.engines.kubernetes.rounds import trouble
+
     key = (subject.repository, subject.application, subject.environment, str(settings.get("path", "")))
     revision, known = _RENDERED.get(key, ("", []))
     if revision == subject.revision:
@@ -62,6 +67,10 @@ def manifests(settings: Mapping[str, Any], subject: Subject, content: Content) -
 
 
 def _target(settings: Mapping[str, Any], subject: Subject) -> Target:
+    from promotion import kube
+    from promotion.engines.kubernetes.inventory import Target
+    from promotion.engines.kubernetes.objects import owner
+
     cluster = kube.connect(settings, subject.environ)
     label = owner(subject.application, subject.environment)
     return Target(cluster, subject, settings["namespace"], label, force=settings.get("conflicts") == "force")
