@@ -375,6 +375,15 @@ def test_the_reason_is_what_was_asked_for() -> None:
     assert reason(healthy="true", message="status.nothing") == "it is healthy"
 
 
+def test_a_reason_is_one_line() -> None:
+    """Whatever a controller says, and however much."""
+    message = "one\ntwo\x1b[31m" + "x" * 10_000
+    live = with_(CERTIFICATE, "status.conditions", [{"type": "Ready", "status": "False", "message": message}])
+    reason = judge(live, ALL, NOW).reason
+    assert reason.startswith("Ready is False: one two [31mxxx")
+    assert len(reason) == 300
+
+
 def test_all_stored_expressions_can_be_compiled() -> None:
     """And each names only variables and functions that there are."""
     from promotion.health.expressions import EXPRESSIONS, wrong
@@ -469,6 +478,8 @@ def test_nothing_that_is_written_raises(kind: str, body: dict[str, Any]) -> None
     api_version, name = kind.split(" ")
     reading = judge({"apiVersion": api_version, "kind": name, **body}, ALL, NOW)
     assert reading.reason
+    assert len(reading.reason) <= 300
+    assert reading.reason.isprintable()
 
 
 @given(TREES)

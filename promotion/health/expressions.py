@@ -215,10 +215,14 @@ def answer(expression: str, asked: Asked) -> Any:
         _shallow(variables)
         got = compiled.execute(_library().Context(variables, asked.functions()))
     except Exception as exc:
-        raise ValueError(f"`{expression}` cannot be answered ({type(exc).__name__}: {exc})") from exc
+        raise ValueError(f"`{_cut(expression)}` cannot be answered ({type(exc).__name__}: {exc})") from exc
     if asked.malformed:
-        raise ValueError(f"`{expression}` cannot be answered ({asked.malformed})")
+        raise ValueError(f"`{_cut(expression)}` cannot be answered ({asked.malformed})")
     return got
+
+
+def _cut(expression: str) -> str:
+    return expression if len(expression) <= 80 else expression[:77] + "..."
 
 
 def judged(rule: Written, live: Mapping[str, Any], stale: str) -> Reading:
@@ -234,7 +238,7 @@ def judged(rule: Written, live: Mapping[str, Any], stale: str) -> Reading:
                 continue
             got = answer(expression, asked)
             if not isinstance(got, bool):
-                return Reading(Health.UNKNOWN, f"`{expression}` is neither true nor false")
+                return Reading(Health.UNKNOWN, f"`{_cut(expression)}` is neither true nor false")
             if got:
                 return Reading(Health(word), _message(rule, asked, word))
     except ValueError as exc:

@@ -13,6 +13,8 @@ from promotion.health.live import MalformedError, conditions, generation, observ
 from promotion.health.rules import Rules
 from promotion.model import Reading
 
+LONGEST = 300
+"""Characters of a reason."""
 OURS = {**builtin.RULES, **others.RULES}
 
 
@@ -23,9 +25,17 @@ def judge(live: Mapping[str, Any], rules: Rules, now: datetime) -> Reading:
     it is, are UNKNOWN; one that is being deleted, or whose status is about an older generation, is PROGRESSING.
     """
     try:
-        return _judge(live, rules, now)
+        reading = _judge(live, rules, now)
     except MalformedError as exc:
-        return unknown(f"it cannot be read: {exc}")
+        reading = unknown(f"it cannot be read: {exc}")
+    return Reading(reading.health, _line(reading.reason))
+
+
+def _line(reason: str) -> str:
+    """What controllers say may be long, of several lines, and hold what a terminal must not get."""
+    kept = "".join(char if char.isprintable() else " " for char in reason[: 4 * LONGEST])
+    line = " ".join(kept.split())
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def _judge(live: Mapping[str, Any], rules: Rules, now: datetime) -> Reading:
