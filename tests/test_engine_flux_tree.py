@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promotion.engines.contract import Deployed
-from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref
+from promotion.engines.flux.inventory import KUSTOMIZATION, SOURCES, Ref
 from promotion.engines.flux.tree import Walk, whole
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Health, Reading, Subject
@@ -341,8 +341,3 @@ def test_controllers_beside_each_other(data: st.DataObject) -> None:
                 assert said[0] is not None
                 assert world.deployed(said[0])
     assert seen(world.read()) == (N, HEALTHY)
-
-
-def test_helm_kinds_are_named() -> None:
-    """The names that the inventory is matched by."""
-    assert (KUSTOMIZATION[1], HELM_RELEASE[1]) == ("Kustomization", "HelmRelease")
