@@ -311,9 +311,11 @@ def test_kustomize_gets_the_files_of_the_commit(kustomize: Path) -> None:
 def test_kustomize_fetches_nothing(kustomize: Path) -> None:
     """What is deployed comes from the commit."""
     subject = program(kustomize, 'echo "Error: $HTTPS_PROXY $http_proxy $NO_PROXY $GIT_ALLOW_PROTOCOL" >&2; exit 1')
-    with pytest.raises(ConfigError, match=r"Error: http://127\.0\.0\.1:9 http://127\.0\.0\.1:9 none") as caught:
+    with pytest.raises(ConfigError, match="kustomize: what it names would have to be fetched"):
         rendered({"path": "overlays/prod"}, subject, Files(OVERLAY))
-    assert "nothing is fetched" in (caught.value.hint or "")
+    subject = program(kustomize, 'echo "Error: $NO_PROXY $GIT_ALLOW_PROTOCOL" >&2; exit 1')
+    with pytest.raises(ConfigError, match="kustomize: Error: none"):
+        rendered({"path": "overlays/prod"}, subject, Files(OVERLAY))
 
 
 def test_without_kustomize_it_is_said() -> None:
@@ -341,7 +343,8 @@ def test_a_real_kubectl_renders_what_is_in_the_commit_alone(kustomize: Path, fet
         "overlays/prod/kustomization.yaml": f"resources: {resources}\nnamePrefix: prod-\ncommonLabels: {{a: b}}\n",
     }
     if fetched:
-        with pytest.raises(ConfigError, match="kustomize: "):
+        why = "would have to be fetched, and nothing is" if "example" in fetched else "kustomize: "
+        with pytest.raises(ConfigError, match=why):
             rendered({"path": "overlays/prod"}, subject, Files(files))
         return
     (found,) = rendered({"path": "overlays/prod"}, subject, Files(files))

@@ -34,6 +34,8 @@ class Ended:
     said: str
     output: bytes = field(default=b"", compare=False, repr=False)
     """Its standard output; longer than CAP when there was more than that."""
+    complaint: bytes = field(default=b"", compare=False, repr=False)
+    """Its standard error, likewise."""
 
 
 def ask(settings: Mapping[str, Any], subject: Subject) -> Reading:
@@ -92,7 +94,7 @@ def run(
     if process.returncode < 0:
         return Ended(None, f"killed by {_signal(-process.returncode)}")
     said = next(filter(None, (first_line(data.decode("utf-8", "replace")) for data in output)), "")
-    return Ended(process.returncode, said, output[0])
+    return Ended(process.returncode, said, *output)
 
 
 def _environment(subject: Subject) -> dict[str, str]:

@@ -5,18 +5,20 @@ It runs kustomize and nothing else, and asks no server: what is deployed comes f
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from promotion.checks.command import run
+from promotion.checks.command import Ended, run
 from promotion.engines.contract import Content
 from promotion.engines.kubernetes.documents import UnreadableError, Written, read
 from promotion.engines.workplace import claimed, filled
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Entry, Subject
+from promotion.said import first_line
 from promotion.spelling import nearest
 from promotion.texts import shown
 
@@ -106,17 +108,25 @@ def _kustomized(path: str, subject: Subject, content: Content) -> list[Written]:
                 variables=NOWHERE,
             )
             if ended.status != 0:
-                said = ended.said.replace(str(folder), "").strip()
-                raise ConfigError(f"kustomize: {said or f'exit {ended.status}'}", where=path or None, hint=_hint(said))
+                raise _failed(_said(ended).replace(str(folder), "").strip() or f"exit {ended.status}", path)
             return _made(path, made)
         finally:
             made.unlink(missing_ok=True)
 
 
-def _hint(said: str) -> str | None:
-    if "127.0.0.1:9" in said or "transport" in said:
-        return "nothing is fetched: what is deployed comes from the commit; copy it into the repository"
-    return None
+def _said(ended: Ended) -> str:
+    """Its error: warnings come before it."""
+    lines = ended.complaint.decode("utf-8", "replace").splitlines()
+    return first_line(next((line for line in lines if line.lower().startswith("error")), ended.said), 400)
+
+
+def _failed(said: str, path: str) -> ConfigError:
+    named = re.search("accumulating resources from '([^']*)'", said)
+    if (named and re.search("://|@", named[1])) or "127.0.0.1:9" in said:
+        what = f"`{named[1]}`" if named else "what it names"
+        hint = "copy it into the repository: what is deployed comes from the commit"
+        return ConfigError(f"kustomize: {what} would have to be fetched, and nothing is", where=path or None, hint=hint)
+    return ConfigError(f"kustomize: {said}", where=path or None)
 
 
 def _made(path: str, made: Path) -> list[Written]:
