@@ -91,6 +91,7 @@ def test_what_is_as_applied_is_left_alone() -> None:
         (live(), replace(ITEM, digest="")),  # killed before it was applied
         (live(), replace(ITEM, digest="other")),  # Git has changed it
         (live(uid="2"), ITEM),  # made again by somebody
+        (live(), replace(ITEM, kept=True)),  # back in Git
         (live(deletionTimestamp="2026-11-28T20:00:00Z"), ITEM),
         (live(entry("kubectl-edit", OWNED)), ITEM),  # nothing of it is ours any more
         (changed(), ITEM),

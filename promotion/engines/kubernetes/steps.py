@@ -45,7 +45,7 @@ def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref
 
 def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None) -> bool:
     """Whether this very object has what was applied, and nobody took any of it."""
-    return item is not None and item.digest == manifest.digest and is_untouched(item, live)
+    return item is not None and not item.kept and item.digest == manifest.digest and is_untouched(item, live)
 
 
 def is_untouched(item: Item, live: Live | None) -> bool:
