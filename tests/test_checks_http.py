@@ -211,6 +211,17 @@ def test_a_silent_server_meets_the_idle_deadline() -> None:
         assert ask(url, idle_timeout="1s") == Reading(UNKNOWN, f"{url}: nothing heard for 1s")
 
 
+def test_a_silent_server_meets_the_total_deadline() -> None:
+    """Where nothing may be heard for longer than all of it may take."""
+
+    def silent(connection: socket.socket, _: bytes) -> None:
+        connection.recv(1)
+
+    with serving(silent) as url:
+        reading = ask(url, timeout="1s", idle_timeout="10s")
+    assert reading == Reading(UNKNOWN, f"{url}: no complete answer within 1s")
+
+
 def test_no_server_and_no_name() -> None:
     """A refused connection and a name that does not exist are no answer."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

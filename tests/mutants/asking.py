@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Edit, cut, cut_all
+from tests.mutants.mutant import Edit, Mutant, cut, cut_all
 
 CHANGED = "test_engine_command::test_a_revision_that_changes_while_it_is_asked_about"
 WORST = "test_engine_command::test_the_worst_answer_wins"
@@ -510,10 +510,16 @@ S15 = (
     ),
     cut(
         "S15",
-        "a question by http has a total deadline",
+        "a question by http has a total deadline, however long nothing is heard",
         "wire:Wire.left",
         "float(min(step, left))",
         "step",
+        "test_checks_http::test_a_silent_server_meets_the_total_deadline",
+    ),
+    cut_all(
+        "S15",
+        "a question by http has a total deadline",
+        [Edit("wire:Wire.left", "if left <= 0:", "False"), Edit("wire:Wire.left", "float(min(step, left))", "step")],
         "test_checks_http::test_a_dripping_server_meets_the_total_deadline",
     ),
     cut(
