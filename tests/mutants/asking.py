@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.mutant import Edit, Mutant, cut, cut_all
+from tests.mutants.mutant import Edit, cut, cut_all
 
 CHANGED = "test_engine_command::test_a_revision_that_changes_while_it_is_asked_about"
 WORST = "test_engine_command::test_the_worst_answer_wins"
