@@ -28,8 +28,9 @@ class Edit:
 
     @property
     def path(self) -> str:
-        """The file, below the project's folder."""
-        return f"promotion/{self.place.partition(':')[0].replace('.', '/')}.py"
+        """The file, below the project's folder; modules are those of promotion, unless they say `flows.`."""
+        module = self.place.partition(":")[0].replace(".", "/")
+        return f"{module}.py" if module.startswith("flows/") else f"promotion/{module}.py"
 
 
 @dataclass(frozen=True, slots=True)
