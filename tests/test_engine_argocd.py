@@ -510,8 +510,11 @@ def test_a_hydration_that_runs_or_failed() -> None:
         now = {"phase": phase, "drySHA": NEW, "message": "no push" if phase == "Failed" else ""}
         app = hydrated(OLD, status__sourceHydrator__currentOperation=now)
         assert words(app) == (NEW, Health.PROGRESSING, f"its hydration is {word}")
-    for now in (None, {"phase": "Hydrating", "drySHA": NEW}, {"phase": "Hydrated", "drySHA": OLD}):
-        assert words(hydrated(status__sourceHydrator__currentOperation=now))[1] is Health.PROGRESSING
+    assert words(hydrated(status__sourceHydrator__currentOperation=None))[1] is Health.PROGRESSING
+    of_now = {"sourceHydrator": hydrated()["spec"]["sourceHydrator"]}
+    for phase, dry in (("Hydrating", NEW), ("Hydrated", OLD)):
+        app = hydrated(status__sourceHydrator__currentOperation={**of_now, "phase": phase, "drySHA": dry})
+        assert words(app)[1] is Health.PROGRESSING
     assert words(hydrated(metadata__annotations={"argocd.argoproj.io/hydrate": "normal"}))[1] is Health.PROGRESSING
 
 
