@@ -187,8 +187,8 @@ TABLE: list[tuple[Fault, type[PromotionError], str]] = [
     (Fault(body=b"[" * 100_000), TemporaryError, "the answer is not JSON, or was cut off"),
     (Fault(body=b"[]"), TemporaryError, "the answer is not JSON, or was cut off"),
     (Fault(body=b""), TemporaryError, "the answer is not JSON, or was cut off"),
-    (Fault(drip=0.05), TemporaryError, "cannot get ConfigMap shop/a: no complete answer within 2s"),
-    (Fault(stall=30), TemporaryError, "cannot get ConfigMap shop/a: nothing heard for 1s"),
+    (Fault(drip=0.05), TemporaryError, "cannot get ConfigMap shop/a: no complete answer within 5s"),
+    (Fault(stall=30), TemporaryError, "cannot get ConfigMap shop/a: nothing heard for 3s"),
 ]
 
 
@@ -199,7 +199,7 @@ def test_answers(
     """Each is an error of ours that says what was asked of whom, and the next question has an answer."""
     stub.put(config_map("a"))
     stub.faults.append(replace(fault, times=1))
-    cluster = hasty(Limits(connect=5, idle=1, total=2))
+    cluster = hasty(Limits(connect=20, idle=3, total=5) if fault.drip or fault.stall else LIMITS)
     with pytest.raises(error, match=said) as raised:
         cluster.get(CONFIG_MAP, "a", "shop")
     assert type(raised.value) is error or error is TemporaryError
