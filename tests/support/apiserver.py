@@ -31,6 +31,7 @@ CONTROLLERS = ("deployment", "replicaset", "statefulset", "daemonset", "job", "c
 USERS = ("admin", "somebody", "outsider")
 """`admin` may do everything, the others nothing until a test gives them rights."""
 MERGE = "application/merge-patch+json"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 def missing(environ: Mapping[str, str]) -> str:
@@ -110,8 +111,8 @@ class ApiServer:
                 return False
             try:
                 with self.client() as client:
-                    return client.get("/readyz").is_success
-            except (httpx.TransportError, OSError):  # an OSError: half a certificate
+                    return client.get("/readyz").is_success and _served(client)
+            except (httpx.HTTPError, OSError):  # an OSError: half a certificate
                 return False
 
         until(ready)
@@ -207,7 +208,7 @@ class ApiServer:
         ]
 
     def _define(self) -> None:
-        path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        path = DEFINITIONS
         with self.client() as client:
             for file in sorted(CRDS.glob("*.yaml")):
                 definition = yaml.load(file.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -224,6 +225,15 @@ class ApiServer:
                 )
 
             until(established)
+
+
+def _served(client: httpx.Client) -> bool:
+    """Whether the objects of all definitions can be asked for: after a start that is later than all else (429)."""
+    found = client.get(DEFINITIONS).raise_for_status().json()["items"]
+    paths = [
+        f"/apis/{d['spec']['group']}/{d['spec']['versions'][0]['name']}/{d['spec']['names']['plural']}" for d in found
+    ]
+    return all(client.get(path, params={"limit": "1"}).status_code not in (429, 503) for path in paths)
 
 
 @contextmanager
