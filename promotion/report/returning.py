@@ -26,7 +26,7 @@ def _rows(site: Site, plan: Plan, tree: str, along: frozenset[str]) -> Iterator[
     objects, state = site.repository.objects, plan.view.state
     target = objects.commit(plan.view.tip).tree
     for commit, why, reason, entries in _refused(site, plan, along):
-        paths = [path for path in entries if objects.look(tree, path) != objects.look(target, path)]
+        paths = [path for path in sorted(entries) if objects.look(tree, path) != objects.look(target, path)]
         changed = [path for path in paths if objects.look(tree, path) != entries[path]]
         if paths:
             made = objects.commit(commit)
