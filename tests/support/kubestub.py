@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -116,6 +116,9 @@ class KubeStub:
     over: threading.Event = field(default_factory=threading.Event)
     open: set[socket.socket] = field(default_factory=set)
     """Connections."""
+    before: Callable[[], None] = lambda: None
+    after: Callable[[], None] = lambda: None
+    """What happens between a request and what it does, and between that and its answer."""
     _version: int = 100
     _server: _Server | None = None
 
@@ -326,6 +329,7 @@ class _Handler(BaseHTTPRequestHandler):
             os.close(self.connection.detach())
             return
         headers = {}
+        stub.before()
         try:
             if fault and fault.status:
                 headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
@@ -334,6 +338,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status, answer = 200, self._answer(asked)
         except RefusalError as exc:
             status, answer = exc.status, exc.body
+        stub.after()
         body = json.dumps(answer).encode()
         self._send(status, fault.body if fault and fault.body is not None else body, headers, fault)
 
