@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 MADE := .venv/.made
 ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/.assets)
+ASSETS_SECONDS ?= 900
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -37,7 +38,7 @@ e2e: .venv assets  ## the slow tests: Prefect, a browser, an installation from n
 assets:  ## build a Kubernetes API server for tests, where there is Go and a recipe; once, 6 to 8 minutes
 	@if [ -n "$$KUBEBUILDER_ASSETS" ]; then echo "assets: those of KUBEBUILDER_ASSETS"; \
 	elif ! command -v go >/dev/null || [ ! -x ../shared/cluster/build ]; then echo "assets: none, without Go and ../shared/cluster/build"; \
-	else timeout 900 ../shared/cluster/build "$(ASSETS)" || echo "assets: could not be built, so the tests on a cluster are skipped" >&2; fi
+	else timeout "$(ASSETS_SECONDS)" ../shared/cluster/build "$(ASSETS)" || echo "assets: could not be built, so the tests on a cluster are skipped" >&2; fi
 
 robustness: .venv  ## half an hour of kills, faults and crowds, judged by a checker of its own (ROBUSTNESS_SEED replays)
 	ROBUSTNESS=1 $(BIN)/python -m pytest -m robustness -n auto --maxprocesses 4 --timeout 1800
