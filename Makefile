@@ -16,7 +16,7 @@ ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 REMAKE := remake
 endif
 
-.PHONY: help demo demo-clean test e2e assets robustness mutants oracles lint format bench lock clean .venv remake
+.PHONY: help demo demo-clean test coverage e2e assets robustness mutants oracles lint format bench lock clean .venv remake
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,7 +27,10 @@ demo: .venv  ## a complete playground: a change walks dev -> qa -> prod
 demo-clean:  ## remove the playground
 	rm -rf .demo
 
-test: lint  ## lint, types, layers and all tests but e2e, with coverage
+test: lint  ## lint, types, layers and all tests but e2e
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+
+coverage: .venv  ## the same tests with coverage, which makes them twice as slow
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term
 
 e2e: .venv assets  ## the slow tests: Prefect, a browser, an installation from nothing, a cluster, a short robustness
