@@ -164,6 +164,9 @@ TABLE: list[tuple[Fault, type[PromotionError], str]] = [
     (Fault(status=400), InvalidError, "cannot get ConfigMap shop/a: as the test wants it"),
     (Fault(status=403), DeniedError, "may not get ConfigMap shop/a: as the test wants it"),
     (Fault(status=404), MissingError, "the server does not know this kind; is its CRD installed"),
+    (Fault(status=404, body=b"404 page not found\n"), MissingError, "the server does not know this kind"),
+    (Fault(status=404, body=b"<html>"), TemporaryError, "cannot get ConfigMap shop/a: the answer is a 404, and not of"),
+    (Fault(status=404, body=b'{"code": 404}'), TemporaryError, "the answer is a 404, and not of an API server"),
     (Fault(status=409), ContestedError, "cannot get ConfigMap shop/a: as the test wants it"),
     (Fault(status=410), TemporaryError, "cannot get ConfigMap shop/a: as the test wants it"),
     (Fault(status=418), InvalidError, "cannot get ConfigMap shop/a: as the test wants it"),
@@ -290,6 +293,15 @@ def test_secrets_are_not_said(stub: KubeStub, caplog: pytest.LogCaptureFixture) 
         cluster.get(SECRET, "a", "shop")
     texts = [caplog.text, str(raised.value), str(denied.value), repr(cluster._connection.access)]
     assert "canary" not in "".join(texts)
+
+
+def test_a_secret_of_the_wrong_type_is_wrong_and_not_said(stub: KubeStub, cluster: Cluster) -> None:
+    """Servers answer that with a 500, which would else be tried for ever."""
+    text = "failed to create typed patch object (shop/a; /v1, Kind=Secret): .data.pin: expected string, got 5432"
+    stub.faults.append(Fault(status=500, body=json.dumps({"kind": "Status", "message": text}).encode(), times=1))
+    with pytest.raises(InvalidError) as raised:
+        cluster.apply(SECRET, {"metadata": {"name": "a", "namespace": "shop"}}, manager="promotion")
+    assert "5432" not in str(raised.value)
 
 
 def test_no_server(tmp_path: Path) -> None:

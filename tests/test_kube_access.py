@@ -96,6 +96,8 @@ WRONG: list[tuple[Any, str]] = [
     ({"cluster": {"certificate-authority-data": "?"}}, "cannot be read"),
     ({"cluster": {"certificate-authority": "none.pem"}}, "none.pem: no such file or directory"),
     ({"user": {"exec": {"args": []}}}, "cannot be read"),
+    ({"user": {"exec": {"command": "x", "env": [{"name": "A"}]}}}, "cannot be read"),
+    ({"cluster": {"insecure-skip-tls-verify": "false"}}, "cannot be read"),
 ]
 
 
@@ -160,6 +162,8 @@ def test_names_and_passwords(stub: KubeStub) -> None:
     """As some put in front of their servers; no user at all is a right way, too."""
     stub.tokens = {"Basic " + base64.b64encode(b"bob:secret").decode()}
     assert asked(stub, username="bob", password="secret")
+    stub.tokens = {"Basic " + base64.b64encode(b"bob:123").decode()}
+    assert asked(stub, username="bob", password=123)
     stub.tokens = set()
     stub.asked.clear()
     assert set(asked(stub, unknown="x")) == {None}

@@ -137,11 +137,11 @@ def _of(files: _Files, context: str, paths: tuple[Path, ...]) -> Access:
             f"context `{context}`",
             chosen.get("namespace") or "default",
             ca=_given(cluster, "certificate-authority", folder),
-            insecure=bool(cluster.get("insecure-skip-tls-verify")),
+            insecure=_flag(cluster.get("insecure-skip-tls-verify")),
             server_name=cluster.get("tls-server-name"),
             token=user.get("token"),
             token_file=home / user["tokenFile"] if user.get("tokenFile") else None,
-            login=(user["username"], user.get("password", "")) if user.get("username") else None,
+            login=(str(user["username"]), str(user.get("password", ""))) if user.get("username") else None,
             client=_client(user, home),
             plugin=_plugin(user["exec"], home) if user.get("exec") else None,
         )
@@ -164,7 +164,15 @@ def _given(entry: Mapping[str, Any], key: str, folder: Path) -> str | None:
 def _plugin(plugin: Mapping[str, Any], home: Path) -> dict[str, Any]:
     """A command with a slash is relative to its file, as for kubectl; others are looked for in PATH."""
     command = str(plugin["command"])
-    return {**plugin, "command": str(home / command) if "/" in command else command}
+    variables = [{"name": each["name"], "value": each["value"]} for each in plugin.get("env") or []]
+    return {**plugin, "command": str(home / command) if "/" in command else command, "env": variables}
+
+
+def _flag(value: Any) -> bool:
+    """`"false"` is a text, and no reason to trust everybody. Raises TypeError."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return bool(value)
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,8 @@ from promotion.said import one_line
 TEMPORARY = (408, 429)
 TYPES = "failed to create typed patch object"
 """What a server says with a 500 although the request is wrong: a text where a number belongs."""
+NO_PATH = b"404 page not found"
+"""What an API server says of a group that it does not know; all else that it has not, it says with a Status."""
 _MANAGER = re.compile(r'conflict with "([^"]*)"')
 
 
@@ -30,12 +32,7 @@ def refusal(status: int, body: bytes, doing: str, said: str, where: str, access:
     if status == 403:
         return DeniedError(f"may not {doing} {said}{why}", where=where)
     if status == 404:
-        if not told.get("details", {}).get("name"):
-            return MissingError(
-                f"cannot {doing} {said}: the server does not know this kind; is its CRD installed?", where=where
-            )
-        missing = why.removeprefix(": ") if doing in ("apply", "create") else f"there is no {said}"
-        return MissingError(missing, where=where)
+        return _missing(told, body, why, doing, said, where)
     if status == 409:
         causes = _causes(told)
         others = ", ".join(dict.fromkeys(manager for manager, _ in causes))
@@ -44,13 +41,25 @@ def refusal(status: int, body: bytes, doing: str, said: str, where: str, access:
         return ContestedError(f"cannot {doing} {said}{why}", where=where, causes=causes)
     if status == 410:
         return GoneError(f"cannot {doing} {said}{why or ': what it was about is gone'}", where=where)
-    if status == 500 and TYPES in why:
+    if status == 500 and TYPES in str(told.get("message")):
         return InvalidError(f"cannot {doing} {said}{why}", where=where)
     if status in TEMPORARY or status >= 500:
         return TemporaryError(f"cannot {doing} {said}: the server answers {status}{why}", where=where)
     if status >= 400:
         return InvalidError(f"cannot {doing} {said}{why or f': the server answers {status}'}", where=where)
     return InvalidError(f"cannot {doing} {said}: an answer of {status} is not an API server's", where=where)
+
+
+def _missing(told: Mapping[str, Any], body: bytes, why: str, doing: str, said: str, where: str) -> PromotionError:
+    """Only an API server knows what is not there: a proxy that has lost its cluster says 404 as well."""
+    if not told and body.strip() != NO_PATH:
+        return TemporaryError(f"cannot {doing} {said}: the answer is a 404, and not of an API server", where=where)
+    if not told.get("details", {}).get("name"):
+        return MissingError(
+            f"cannot {doing} {said}: the server does not know this kind; is its CRD installed?", where=where
+        )
+    missing = why.removeprefix(": ") if doing in ("apply", "create") else f"there is no {said}"
+    return MissingError(missing, where=where)
 
 
 def _told(body: bytes) -> dict[str, Any]:
