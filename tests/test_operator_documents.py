@@ -145,6 +145,23 @@ def test_what_is_no_object_is_told(data: Any, why: str) -> None:
     assert why in problems[0]
 
 
+@pytest.mark.parametrize("text", ["a\ud800", "a\x1b[31m", "a\nb", "a\u202eb"])
+@pytest.mark.parametrize("key", ["kind", "apiVersion", "name"])
+def test_what_a_terminal_or_an_address_cannot_have_names_nothing(key: str, text: str) -> None:
+    """Neither is it said."""
+    body = {**config(text)} if key == "name" else {**config("a"), key: text}
+    found, (line,) = judged([Written("a.yaml", body)])
+    assert (found, line.isprintable()) == ([], True)
+
+
+def test_a_secret_of_another_shape_is_the_servers_to_refuse() -> None:
+    """A text where its values belong is no bug of ours."""
+    secret = {**config("db"), "kind": "Secret", "data": "x", "stringData": {"a": "b"}}
+    (manifest,), _ = judged([Written("a.yaml", secret)])
+    body = placed(manifest, namespaced=True, namespace="shop", label="shop.prod").body
+    assert (body["data"], body["stringData"]) == ("x", {"a": "b"})
+
+
 def test_lists_are_taken_apart() -> None:
     """Lists in lists too; each object says where it stood."""
     inner = {"apiVersion": "v1", "kind": "List", "items": [config("b")]}
@@ -270,6 +287,19 @@ def test_every_file_that_cannot_be_read_is_told() -> None:
     with pytest.raises(ConfigError) as caught:
         rendered({}, SUBJECT, Files({"a.yaml": "a: [\n", "b.yaml": "a: 1\na: 2\n", "c.yaml": WEB}))
     assert [line.partition(": ")[0] for line in caught.value.problems] == ["a.yaml:2", "b.yaml:2"]
+
+
+def test_a_manifest_that_becomes_a_link_is_told() -> None:
+    """Left out it would be gone from Git, and what it stood for pruned."""
+
+    class Links(Files):
+        def entries(self) -> Iterator[tuple[bytes, Entry]]:
+            for path, entry in super().entries():
+                yield path, Entry(0o120000, entry.oid) if path.startswith(b"prod/link") else entry
+
+    files = Links({"prod/a.yaml": WEB, "prod/link.yaml": "../base/b.yaml", "prod/link": "../base", "base/b.yaml": WEB})
+    with pytest.raises(ConfigError, match=r"prod/link\.yaml: is no file but a link, and none is followed"):
+        rendered({"path": "prod"}, SUBJECT, files)
 
 
 def test_a_revision_is_rendered_once(caplog: pytest.LogCaptureFixture) -> None:

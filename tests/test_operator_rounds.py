@@ -268,6 +268,20 @@ def test_a_document_that_is_none_is_kept_as_a_failure(stub: KubeStub) -> None:
     assert [key[1:] for key in stub.objects] == [("ConfigMap", NS, INVENTORY)]
 
 
+def test_a_proxy_that_has_lost_its_cluster_says_nothing_of_it(stub: KubeStub, place: Target) -> None:
+    """Its 404 is no API server's: nothing is missing, and nothing is forgotten."""
+    deploy(place, A, config("a"), config("b"))
+    lost = Fault(f"GET /api/v1/namespaces/{NS}/configmaps", status=404, body=b"<html>no such backend", times=1)
+    stub.faults.append(lost)
+    with pytest.raises(TemporaryError, match="a 404, and not of an API server"):
+        observe(place)
+    lost.match, lost.times = f"{lost.match}/b", 1
+    stub.change("ConfigMap", "b", NS, {"metadata": {"labels": {OWNER: None}}})
+    with pytest.raises(TemporaryError, match="a 404, and not of an API server"):
+        deploy(place, B, config("a"))
+    assert names(place) == ["ConfigMap/a", "ConfigMap/b"]
+
+
 def test_an_object_that_stands_there_twice_is_refused(place: Target) -> None:
     """One would undo the other in every round."""
     with pytest.raises(ConfigError, match="ConfigMap/shop/a stands in"):
@@ -360,8 +374,21 @@ def test_a_fight_is_noticed(stub: KubeStub, place: Target) -> None:
     for _ in range(conflicts.FOUGHT):
         stub.change("ConfigMap", "a", NS, {"data": {"x": "2"}}, "wonderbot")
         assert deploy(place, A, config("a", x="1")).reverted
+        assert (stub.find("ConfigMap", "a", NS) or {})["data"] == {"x": "1"}
     stub.change("ConfigMap", "a", NS, {"data": {"x": "2"}}, "wonderbot")
     assert deploy(place, A, config("a", x="1")).reverted == ()
+
+
+def test_what_cannot_be_put_back_yet_is_no_fight(stub: KubeStub, place: Target) -> None:
+    """It was changed once: one record, and put back as soon as that can be."""
+    deploy(place, A, config("a", x="1"))
+    stub.change("ConfigMap", "a", NS, {"data": {"x": "2"}}, "wonderbot")
+    stub.faults.append(Fault(f"PATCH /api/v1/namespaces/{NS}/configmaps/a", status=500, times=conflicts.FOUGHT + 1))
+    for _ in range(conflicts.FOUGHT + 1):
+        assert deploy(place, A, config("a", x="1")).reverted == ()
+    assert deploy(place, A, config("a", x="1")).reverted == ("ConfigMap/shop/a:.data.x (wonderbot)",)
+    assert (stub.find("ConfigMap", "a", NS) or {})["data"] == {"x": "1"}
+    assert [record.paths for record in observe(place).records] == [("ConfigMap/shop/a:.data.x",)]
 
 
 def test_an_object_of_another_environment_is_refused(place: Target) -> None:
@@ -475,6 +502,51 @@ def test_an_inventory_of_somebody_else_is_not_used(stub: KubeStub, place: Target
     stub.change("ConfigMap", INVENTORY, NS, {"data": {"inventory": "{}"}})
     with pytest.raises(ConfigError, match="is no inventory that can be read"):
         deploy(place, B, config("a"))
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_an_inventory_is_no_object_of_any_revision(stub: KubeStub, place: Target, forced: bool) -> None:
+    """Whoever writes one of Git could say that anything is deployed, and have anything pruned."""
+    deploy(place, A, config("a"))
+    said = (stub.find("ConfigMap", INVENTORY, NS) or {})["data"]
+    forged = config(INVENTORY, **{key: text.replace(A, C) for key, text in said.items()})
+    with pytest.raises(ConfigError, match="ConfigMap/shop/promotion-shop-prod is this environment's inventory"):
+        deploy(place, B, config("a"), forged)
+    done = deploy(target(place.cluster, NS, "qa", force=forced), B, config("q"), forged)
+    assert done.reading is not None
+    assert "is the inventory of an environment" in done.reading.reason
+    assert (stub.find("ConfigMap", INVENTORY, NS) or {})["data"]["revision"] == A
+    assert deploy(place, A, config("a")).revision == A
+    assert health(place)[:2] == (A, Health.HEALTHY)
+
+
+def test_an_inventory_that_came_from_git_is_none(stub: KubeStub, place: Target) -> None:
+    """It was there before the environment had one of its own."""
+    deploy(place, A, config("a"))
+    said = (stub.find("ConfigMap", INVENTORY, NS) or {})["data"]
+    stub.remove("ConfigMap", INVENTORY, NS)
+    deploy(target(place.cluster, NS, "qa"), B, config(INVENTORY, **said))
+    for ask in (observe, lambda where: deploy(where, A, config("a"))):
+        with pytest.raises(ConfigError, match=r"is no inventory: shop\.qa applied it from Git"):
+            ask(place)
+
+
+def test_nothing_is_pruned_that_another_operator_may_want(place: Target) -> None:
+    """One that is late, with a revision that did not have the object."""
+    deploy(place, A, config("a"), config("b"))
+
+    class Late:
+        """A client of an operator that sleeps between applying and pruning."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply":
+                deploy(place, C, config("a", x="1"), config("b"))
+            return getattr(place.cluster, name)
+
+    with pytest.raises(TemporaryError, match="another operator is at work"):
+        deploy(target(Late(), NS), B, config("a", x="2"))
+    assert objects(place) == {"ConfigMap/a", "ConfigMap/b"}
+    assert deploy(place, C, config("a", x="1"), config("b")).revision == C
 
 
 FIRST = [deployment(), config("a", x="1"), config("gone"), config("changed", x="1")]

@@ -13,6 +13,7 @@ STAYS = "test_operator_steps::test_what_may_not_be_pruned_stays"
 MUCH = "test_operator_rounds::test_suspiciously_much_is_pruned_only_when_somebody_allows_it"
 FOREIGN = "test_operator_steps::test_what_is_not_ours_is_not_pruned"
 AGAIN = "test_operator_rounds::test_an_object_is_deleted_only_to_be_made_again"
+INVENTORY = "test_operator_rounds::test_an_inventory_is_no_object_of_any_revision"
 FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
 
 SEEN = (
@@ -118,6 +119,55 @@ KILLED = (
 )
 
 OPERATOR = (
+    cut(
+        "operator",
+        "an inventory is no object of its own environment",
+        f"{PLACE}.rounds:_placed",
+        "m.ref == own",
+        "False",
+        INVENTORY,
+    ),
+    cut("operator", "nor of another one", f"{PLACE}.apply:put", "is_inventory(live)", "False", INVENTORY),
+    cut(
+        "operator",
+        "what came from Git is no inventory",
+        f"{PLACE}.inventory:load",
+        '(found["metadata"].get("labels") or {}).get(OWNER)',
+        "None",
+        "test_operator_rounds::test_an_inventory_that_came_from_git_is_none",
+    ),
+    cut(
+        "operator",
+        "nothing is pruned beside another operator",
+        f"{PLACE}.rounds:_check_alone",
+        "inventory.load(target).version != stored.version",
+        "False",
+        "test_operator_rounds::test_nothing_is_pruned_that_another_operator_may_want",
+    ),
+    cut(
+        "operator",
+        "a link is not left out",
+        f"{PLACE}.render:_plain",
+        "sorted(files.keys() - wanted.keys())",
+        "()",
+        "test_operator_documents::test_a_manifest_that_becomes_a_link_is_told",
+    ),
+    cut(
+        "operator",
+        "what could not be put back is no fight",
+        f"{PLACE}.rounds:_unrecorded",
+        "ref not in pending or inventory.named(ref, path) not in said",
+        "True",
+        "test_operator_rounds::test_what_cannot_be_put_back_yet_is_no_fight",
+    ),
+    cut(
+        "S3",
+        "a proxy's 404 is no API server's",
+        "kube.refusals:_missing",
+        "not told and body.strip() != NO_PATH",
+        "False",
+        "test_operator_rounds::test_a_proxy_that_has_lost_its_cluster_says_nothing_of_it",
+    ),
     cut(
         "operator",
         "nothing is pruned while something could not be applied",

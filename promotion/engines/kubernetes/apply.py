@@ -8,7 +8,7 @@ from typing import Any
 
 from promotion.engines.kubernetes import fields
 from promotion.engines.kubernetes.fields import MANAGER
-from promotion.engines.kubernetes.inventory import Target
+from promotion.engines.kubernetes.inventory import Target, is_inventory
 from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref
 from promotion.engines.kubernetes.steps import Live, foreign
 from promotion.errors import ConfigError, ConflictError
@@ -40,6 +40,8 @@ def put(
     if live is not None:
         if "deletionTimestamp" in live["metadata"]:
             raise WaitError("is being deleted, and made again once it is gone")
+        if is_inventory(live):
+            raise ConflictError("is the inventory of an environment, which only its operator writes")
         if (other := foreign(live, target.label)) and not target.force:
             raise ConflictError(f"belongs to {other}: one object cannot be in two environments")
         if patch := fields.taken_over(live):

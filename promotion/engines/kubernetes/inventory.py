@@ -19,11 +19,12 @@ from hashlib import sha256
 from typing import Any
 
 from promotion.engines.kubernetes.fields import MANAGER
-from promotion.engines.kubernetes.objects import Ref
+from promotion.engines.kubernetes.objects import OWNER, Ref
 from promotion.errors import ConfigError, ConflictError, TemporaryError
 from promotion.kube import Cluster, Kind
 from promotion.kube.errors import MissingError
 from promotion.model import Reverted, Subject
+from promotion.said import one_line
 from promotion.texts import instant, iso
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", True)
@@ -121,6 +122,8 @@ def load(target: Target) -> Stored:
     except MissingError:
         return Stored(Inventory())
     where = f"{target.namespace}, {target.where}"
+    if owner := (found["metadata"].get("labels") or {}).get(OWNER):
+        raise ConfigError(f"is no inventory: {one_line(str(owner), 70)} applied it from Git", where=where)
     try:
         said = decoded(found)
         whose = (said["application"], said["environment"])
@@ -133,6 +136,14 @@ def load(target: Target) -> Stored:
         raise ConfigError(text, where=where)
     metadata = found["metadata"]
     return Stored(inventory, metadata["resourceVersion"], metadata.get("annotations") or {})
+
+
+def is_inventory(live: Mapping[str, Any]) -> bool:
+    """Whether an object is where an operator keeps what it has, of whichever environment."""
+    try:
+        return (live["apiVersion"], live["kind"]) == ("v1", "ConfigMap") and "applying" in decoded(live)
+    except (KeyError, TypeError, ValueError, OSError, EOFError, zlib.error):
+        return False
 
 
 def save(target: Target, stored: Stored, inventory: Inventory) -> Stored:
@@ -224,13 +235,16 @@ def parsed(said: Mapping[str, Any]) -> Inventory:
     )
 
 
+def named(ref: Ref, path: str) -> str:
+    """What was changed, as records name it: a field, or all of an object."""
+    return f"{ref}:{path}" if path else str(ref)
+
+
 def with_record(
     inventory: Inventory, at: datetime, revision: str, drift: Mapping[Ref, list[tuple[str, str]]]
 ) -> Inventory:
     """With what is about to be put back: `Deployment/shop/web:.spec.replicas`, and by whom it was changed."""
-    lines = [
-        (f"{ref}:{path}" if path else str(ref), manager) for ref, found in drift.items() for path, manager in found
-    ]
+    lines = [(named(ref, path), manager) for ref, found in drift.items() for path, manager in found]
     if not lines:
         return inventory
     paths = tuple(dict.fromkeys(path for path, _ in lines))[:RECORDS]

@@ -119,6 +119,8 @@ def _wrong(data: Any) -> str | None:
     for key in ("apiVersion", "kind"):
         if not isinstance(data.get(key), str) or not data[key]:
             return f"no `{key}`: {_shown(data)} is no Kubernetes object"
+        if not data[key].isprintable():  # it ends up in addresses, and on terminals
+            return f"`{key}` of {_shown(data)} is none that an object can have"
     if "sops" in data:
         return f"{_shown(data)} is encrypted with SOPS, and nothing is decrypted here"
     metadata = data.get("metadata")
@@ -128,7 +130,7 @@ def _wrong(data: Any) -> str | None:
         return f"`generateName` in {_shown(data)}: each round would make another one; write a `name`"
     if not isinstance(metadata.get("name"), str) or not metadata["name"]:
         return f"no `metadata.name` in {_shown(data)}"
-    if re.search(r"[/%\s]|^\.{1,2}$", metadata["name"]):
+    if re.search(r"[/%\s]|^\.{1,2}$", metadata["name"]) or not metadata["name"].isprintable():
         return f"`metadata.name` of {_shown(data)} is none that an object can have"
     for key, kind in (("namespace", str), ("labels", dict), ("annotations", dict)):
         if not isinstance(metadata.get(key) or kind(), kind):
@@ -199,11 +201,11 @@ def placed(manifest: Manifest, *, namespaced: bool, namespace: str, label: str) 
 
 def _plain_secret(body: Mapping[str, Any]) -> dict[str, Any]:
     """Without `stringData`, which servers keep as `data`: of what is only there a key that is gone would stay."""
-    texts = body.get("stringData")
-    if not isinstance(texts, dict) or not all(isinstance(text, str) for text in texts.values()):
-        return dict(body)
+    texts, data = body.get("stringData"), body.get("data") or {}
+    if not (isinstance(texts, dict) and isinstance(data, dict) and all(isinstance(t, str) for t in texts.values())):
+        return dict(body)  # the server says what is wrong
     coded = {key: b64encode(text.encode("utf-8", "surrogatepass")).decode() for key, text in texts.items()}
-    return {**{k: v for k, v in body.items() if k != "stringData"}, "data": {**(body.get("data") or {}), **coded}}
+    return {**{k: v for k, v in body.items() if k != "stringData"}, "data": {**data, **coded}}
 
 
 def digest(value: Any) -> str:

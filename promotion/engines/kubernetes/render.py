@@ -61,6 +61,10 @@ def _is_manifest(name: str) -> bool:
 def _plain(files: Mapping[str, Entry], content: Content) -> list[Written]:
     documents, problems = list[Written](), list[str]()
     wanted = {name: entry.oid for name, entry in sorted(files.items()) if entry.is_file}
+    # Left out, its objects would be pruned.
+    problems += [
+        f"{name}: is no file but a link, and none is followed" for name in sorted(files.keys() - wanted.keys())
+    ]
     data = dict(content.blobs(sorted(set(wanted.values()))))
     if sum(map(len, data.values())) > SIZE:
         raise ConfigError(f"more than {SIZE >> 20} MiB of manifests")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from promotion.engines.contract import Deployed
 from promotion.engines.kubernetes import inventory, live
@@ -51,11 +52,14 @@ def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest
     outcome = Outcome(stored.inventory.items)
     if todo.apply:
         deadline = time.monotonic() + target.patience.total_seconds()
-        outcome = apply_all(target, stored.inventory, todo, kinds, there, deadline)
-    if not (outcome.errors or outcome.waits):
-        gone = outcome.items.keys() - {manifest.ref for manifest in manifests}
-        outcome = delete_all(target, outcome, gone, todo, there, kinds)
+        fought = replace(stored.inventory, records=before.records)  # the one that is about this round is no reason yet
+        outcome = apply_all(target, fought, todo, kinds, there, deadline)
     try:
+        if not (outcome.errors or outcome.waits):
+            if todo.delete:
+                _check_alone(target, stored)
+            gone = outcome.items.keys() - {manifest.ref for manifest in manifests}
+            outcome = delete_all(target, outcome, gone, todo, there, kinds)
         _save(target, stored, _after(stored.inventory, revision, outcome))
     except TemporaryError:
         _disown(target, todo)
@@ -81,6 +85,10 @@ def _placed(target: Target, manifests: Sequence[Manifest]) -> tuple[list[Manifes
             found.append(placed(manifest, namespaced=namespaced, namespace=target.namespace, label=target.label))
         except ValueError as exc:
             problems.append(f"{manifest.where}: {exc}")
+    own = Ref("", "ConfigMap", target.namespace, inventory.name_of(target.subject))
+    problems += [
+        f"{m.where}: {m.ref} is this environment's inventory, and no object of it" for m in found if m.ref == own
+    ]
     problems += doubles(found)
     if problems:
         raise trouble(problems)
@@ -132,6 +140,13 @@ def _check(target: Target, stored: Stored, todo: Steps, revision: str, manifests
         )
 
 
+def _check_alone(target: Target, stored: Stored) -> None:
+    """Raises TemporaryError when another operator wrote since: what is gone from our revision may be wanted by its."""
+    if inventory.load(target).version != stored.version:
+        where = f"{target.namespace}, {target.where}"
+        raise TemporaryError("another operator is at work on this environment: nothing was pruned", where=where)
+
+
 # --- what is kept of it --------------------------------------------------------------------------------------------
 
 
@@ -151,7 +166,17 @@ def _widened(before: Inventory, revision: str, todo: Steps) -> Inventory:
     new |= {item.ref: _unknown(item) for item in todo.delete}
     failure = before.failure if before.failure and before.failure.revision == revision else None
     now = replace(before, items={**before.items, **new}, applying=revision, failure=failure)
-    return inventory.with_record(now, datetime.now(UTC), revision, todo.drift)
+    return inventory.with_record(now, datetime.now(UTC), revision, _unrecorded(before, revision, todo.drift))
+
+
+def _unrecorded(before: Inventory, revision: str, drift: Mapping[Ref, list[tuple[str, str]]]) -> dict[Ref, Any]:
+    """Drift, but for what an earlier round was to put back and could not: that was changed once, and is on record."""
+    pending = {ref for ref, item in before.items.items() if not item.digest and before.applying == revision}
+    said = {path for record in before.records if record.revision == revision for path in record.paths}
+    return {
+        ref: [(path, by) for path, by in found if ref not in pending or inventory.named(ref, path) not in said]
+        for ref, found in drift.items()
+    }
 
 
 def _unknown(item: Item) -> Item:
@@ -179,9 +204,10 @@ def _after(before: Inventory, revision: str, outcome: Outcome) -> Inventory:
 def _said(before: Inventory, revision: str, outcome: Outcome, todo: Steps) -> Deployed:
     """What a round came to. What is told of a failure for the first time is told in full."""
     back = [
-        f"{f'{ref}:{path}' if path else ref}{f' ({by})' if by else ''}"
-        for ref, f in todo.drift.items()
-        for path, by in f
+        f"{inventory.named(ref, path)}{f' ({by})' if by else ''}"
+        for ref, found in todo.drift.items()
+        if outcome.items[ref].digest  # else it is to be put back still
+        for path, by in found
     ]
     if outcome.errors:
         if before.failure != _failure(revision, outcome.errors):
