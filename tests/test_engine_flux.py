@@ -506,6 +506,16 @@ def test_a_chart_from_our_own_repository() -> None:
     assert released(release(spec=chart)) is PROGRESSING
 
 
+@pytest.mark.parametrize("strategy", [{}, {"reconcileStrategy": "ChartVersion"}])
+def test_a_chart_from_our_own_repository_that_carries_no_commit(strategy: dict[str, str]) -> None:
+    """A commit that raises its version leaves the HelmRelease as it is, and the old Ready with it: it proves nothing."""
+    ours, theirs = ({"kind": "GitRepository", "name": name} for name in ("shop", "charts"))
+    chart = {"chart": {"spec": {"chart": "./web", "sourceRef": ours, **strategy}}}
+    assert released(release(spec=chart, status={"lastAttemptedRevision": "1.0.0"})) is UNKNOWN
+    chart = {"chart": {"spec": {"chart": "./web", "sourceRef": theirs, **strategy}}}
+    assert released(release(spec=chart, status={"lastAttemptedRevision": "1.0.0"})) is HEALTHY
+
+
 # --- inventories -----------------------------------------------------------------------------------------------------
 
 

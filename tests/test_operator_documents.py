@@ -240,9 +240,9 @@ def test_a_secret_in_the_clear_is_told_without_its_content() -> None:
 
 def test_owners_are_told_apart() -> None:
     """Whatever their names' length; a label has 63 characters."""
-    assert owner("shop", "prod") == "shop.prod"
-    assert owner("a-b", "c") != owner("a", "b-c")
-    long, other = owner("a" * 63, "prod"), owner("a" * 63, "qa")
+    assert owner("shop", "prod", "web") == "shop.prod.web"
+    assert owner("a.b", "c", "d") != owner("a", "b-c", "d")
+    long, other = owner("a" * 63, "prod", "web"), owner("a" * 63, "prod", "api")
     assert len({long, other}) == 2
     assert max(len(long), len(other)) <= 63
 

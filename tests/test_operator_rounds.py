@@ -402,13 +402,30 @@ def test_an_object_of_another_environment_is_refused(place: Target) -> None:
     assert objects(place) == {"ConfigMap/a", "ConfigMap/b"}
 
 
+def test_two_installations_of_equal_names_do_not_share_what_is_cluster_wide(stub: KubeStub, place: Target) -> None:
+    """They differ by their namespaces: who comes second is told, and takes and prunes nothing."""
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "reader"},
+        "rules": [],
+    }
+    deploy(place, A, role)
+    other = target(place.cluster, "elsewhere")
+    done = deploy(other, A, config("a"), {**role, "rules": [{"verbs": ["list"]}]})
+    assert done.reading is not None
+    assert "belongs to shop.prod.shop" in done.reading.reason
+    assert deploy(other, B, config("a")).revision == B
+    assert (stub.find("ClusterRole", "reader") or {})["rules"] == []
+
+
 # --- pruning --------------------------------------------------------------------------------------------------------
 
 
 def test_only_what_is_ours_is_pruned(stub: KubeStub, place: Target) -> None:
     """A label alone says nothing, and neither does a name."""
     deploy(place, A, config("a"), config("b"), config("c"))
-    stub.put({**config("copied"), "metadata": {"name": "copied", "namespace": NS, "labels": {OWNER: "shop.prod"}}})
+    stub.put({**config("copied"), "metadata": {"name": "copied", "namespace": NS, "labels": {OWNER: "shop.prod.shop"}}})
     stub.remove("ConfigMap", "b", NS)
     stub.put({**config("b"), "metadata": {"name": "b", "namespace": NS}})
     assert deploy(place, B, config("a")).revision == B
@@ -527,7 +544,7 @@ def test_an_inventory_that_came_from_git_is_none(stub: KubeStub, place: Target) 
     stub.remove("ConfigMap", INVENTORY, NS)
     deploy(target(place.cluster, NS, "qa"), B, config(INVENTORY, **said))
     for ask in (observe, lambda where: deploy(where, A, config("a"))):
-        with pytest.raises(ConfigError, match=r"is no inventory: shop\.qa applied it from Git"):
+        with pytest.raises(ConfigError, match=r"is no inventory: shop\.qa\.shop applied it from Git"):
             ask(place)
 
 

@@ -111,7 +111,7 @@ def test_a_broken_rollout_is_degraded_or_on_its_way(place: Target) -> None:
 def test_what_is_gone_from_git_is_pruned_and_nothing_else(place: Target) -> None:
     """Somebody else's objects stay, labels or not."""
     theirs = config("theirs", x="1")
-    theirs["metadata"] |= {"namespace": place.namespace, "labels": {OWNER: "shop.prod"}}
+    theirs["metadata"] |= {"namespace": place.namespace, "labels": {OWNER: f"shop.prod.{place.namespace}"}}
     place.cluster.create(CONFIG_MAP, theirs)
     deploy(place, A, config("a"), config("b"), config("c", annotations={PRUNE: "disabled"}))
     assert deploy(place, B, config("a")).revision == B

@@ -190,6 +190,14 @@ MUTANTS = (
         JUDGE + "test_a_chart_from_our_own_repository",
     ),
     cut(
+        "S2",
+        "a chart that carries no commit",
+        "engines.flux.helm:_other_chart",
+        "if wanted.get('reconcileStrategy') != 'Revision':",
+        "if False:",
+        JUDGE + "test_a_chart_from_our_own_repository_that_carries_no_commit",
+    ),
+    cut(
         "S3",
         "applied is not healthy",
         "engines.flux.tree:_whole",

@@ -18,6 +18,14 @@ FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
 
 SEEN = (
     cut(
+        "operator",
+        "installations of equal names in two namespaces are told apart",
+        f"{PLACE}.objects:owner",
+        "f'{application}.{environment}.{namespace}'",
+        "f'{application}.{environment}'",
+        "test_operator_rounds::test_two_installations_of_equal_names_do_not_share_what_is_cluster_wide",
+    ),
+    cut(
         "S2",
         "a reading of the operator's objects is of one state",
         f"{PLACE}.watch:observe",

@@ -52,7 +52,7 @@ def deployment(name: str = "web", image: str = "web:1", app: str = "", **annotat
 def target(cluster: Any, namespace: str, environment: str = "prod", **more: Any) -> Target:
     """An environment of the application `shop`."""
     subject = Subject("shop", environment, None)
-    return Target(cluster, subject, namespace, owner("shop", environment), **more)
+    return Target(cluster, subject, namespace, owner("shop", environment, namespace), **more)
 
 
 def deploy(target: Target, revision: str, *objects: Object) -> Deployed:

@@ -95,11 +95,16 @@ def _not_released(live: Live) -> Reading | None:
 
 
 def _other_chart(live: Live, source: Source, revision: str) -> Reading | None:
-    """A chart that is packaged from our own repository anew for each commit carries the commit in its version."""
+    """A chart that is packaged from our own repository anew for each commit carries the commit in its version.
+
+    One that is packaged when its version changes says nothing: that changes no HelmRelease, and the old Ready stays.
+    """
     wanted = _chart(live.spec)
-    here = (source.live.kind, source.live.name, source.live.namespace)
-    if wanted.get("reconcileStrategy") != "Revision" or _reference(wanted, live.namespace) != here:
+    if _reference(wanted, live.namespace) != (source.live.kind, source.live.name, source.live.namespace):
         return None
+    if wanted.get("reconcileStrategy") != "Revision":
+        why = "its chart is in this repository, and only with `reconcileStrategy: Revision` it says of which commit"
+        return _said(live, why, Health.UNKNOWN)
     tried = re.search(r"\+([0-9a-f]{12})\b", str(live.status.get("lastAttemptedRevision", "")))
     if tried and revision.startswith(tried[1]):
         return None

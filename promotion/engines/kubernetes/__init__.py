@@ -72,5 +72,5 @@ def _target(settings: Mapping[str, Any], subject: Subject) -> Target:
     from promotion.engines.kubernetes.objects import owner
 
     cluster = kube.connect(settings, subject.environ)
-    label = owner(subject.application, subject.environment)
+    label = owner(subject.application, subject.environment, settings["namespace"])
     return Target(cluster, subject, settings["namespace"], label, force=settings.get("conflicts") == "force")

@@ -80,9 +80,9 @@ class Manifest:
         return self.body["metadata"].get("annotations") or {}
 
 
-def owner(application: str, environment: str) -> str:
-    """What the label says: a name of at most 63 characters, the same for nobody else."""
-    name = f"{application}.{environment}"
+def owner(application: str, environment: str, namespace: str) -> str:
+    """What the label says: a name of at most 63 characters, the same for nobody else in the cluster."""
+    name = f"{application}.{environment}.{namespace}"
     return name if len(name) <= 63 else f"{name[:50].rstrip('-_.')}-{sha256(name.encode()).hexdigest()[:12]}"
 
 
