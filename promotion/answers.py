@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from promotion import asking, gates, lineage, merge, merging, observe, resolving, scope
-from promotion.errors import ConfigError, PromotionError, RefusedError, TemporaryError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TornError
 from promotion.events import first_epoch
 from promotion.gates.contract import Question as GateQuestion
 from promotion.gates.requires import requirement
@@ -130,7 +130,7 @@ def _strayed(site: Site, tip: str, base: str) -> bool:
 
 
 def check_branch(site: Site, world: World, environment: Environment) -> None:
-    """Raises RefusedError unless the ledger's release is in the branch's first-parent history, and is the newest there."""
+    """Raises RefusedError unless the ledger's release is in the branch's first-parent history, and is the newest there; TornError."""
     release, tip = world.state.of(environment.name).release, world.tip(environment)
     key = ("fit", site.application.name, environment.name, tip, release.commit if release else None)
     if what := scope.remembered(site.repository, key, lambda: _misfit(site, environment, tip, key[-1])):
@@ -156,7 +156,7 @@ def _unfit(site: Site, world: World, environment: Environment, what: str) -> Pro
     """A server moves the refs of one push one after the other: what does not fit may only have been read in between."""
     fresh = observe.look([site])
     if any(fresh[ref] != world.snapshot[ref] for ref in (environment.ref, site.application.ledger)):
-        return TemporaryError("its branches moved while they were read", where=site.repository.url, hint="try again")
+        return TornError(site.repository.url)
     source = "" if site.application.merges(environment) else " --source COMMIT"
     hint = f"promotion adopt {environment.name}{source}   records the branch as it is"
     return RefusedError(f"{environment.name} {what}", where=site.repository.url, hint=hint)

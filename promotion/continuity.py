@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from promotion import ledger, trust
-from promotion.errors import RefusedError, TemporaryError
+from promotion.errors import RefusedError, TornError
 from promotion.lineage import is_ours
 from promotion.model import Application, Commit, Environment
 from promotion.repository import Repository, Snapshot, cache
@@ -34,7 +34,7 @@ class Lost:
 
 
 def check(repository: Repository, app: Application, snapshot: Snapshot) -> None:
-    """Raises RefusedError, with the command that mends it, for a ledger that was rewound, deleted or replaced."""
+    """Raises RefusedError, with the command that mends it, for a ledger that was rewound, deleted or replaced; TornError."""
     found = lost(repository, app, snapshot)
     if not found:
         return
@@ -43,7 +43,7 @@ def check(repository: Repository, app: Application, snapshot: Snapshot) -> None:
     ]
     fresh = repository.refresh(wanted)  # a server moves the refs of one push one after the other
     if any(fresh[ref] != snapshot[ref] for ref in wanted):
-        raise TemporaryError("its branches moved while they were read", where=repository.url, hint="try again")
+        raise TornError(repository.url)
     raise RefusedError(said(app, snapshot, found[0]), where=app.name, hint=_mending(repository, app, snapshot, found))
 
 

@@ -7,6 +7,7 @@ PromotionError
 ├── ConflictError    two changes touch one place: a person decides (exit status 5)
 └── TemporaryError   a remote is away or somebody was faster: try again (exit status 75)
     ├── ContendedError   decided again as often as allowed, and somebody was faster each time
+    ├── TornError        refs that move together were read before and after: read again
     └── LockedError      a lock in the remote's repository is in the way of what was pushed
 """
 
@@ -77,6 +78,13 @@ class ContendedError(TemporaryError):
     """Somebody else was faster each time this was decided."""
 
     kind = "contended"
+
+
+class TornError(TemporaryError):
+    """A server moves the refs of one push one after the other, and they were read in between: what they say is of no moment."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__("its branches moved while they were read", where=where, hint="try again")
 
 
 class LockedError(TemporaryError):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from promotion import continuity, scope, trust
-from promotion.errors import ConfigError, PromotionError, RefusedError
+from promotion.errors import ConfigError, PromotionError, RefusedError, TornError
 from promotion.model import Application, Environment, Health, Observation, Subject, Verdict
 from promotion.repository import Repository, Snapshot
 from promotion.spelling import nearest
 from promotion.state import Observed, State
 from promotion.texts import span
 from promotion.trust import Standing
+
+READINGS = 3
+"""How often a repository is read that moves while it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,23 @@ def survey(site: Site, *, any_configuration: bool = False, partly: bool = False,
     With `partly` that is only said in `missing`, as long as there is anything to look at. Raises RefusedError for a ledger
     that is none of this application's, with `any_history` only for what cannot be read.
     """
-    return world(site, look([site]), any_configuration=any_configuration, partly=partly, any_history=any_history)
+    return worlds([site], any_configuration=any_configuration, partly=partly, any_history=any_history)[0]
+
+
+def worlds(sites: Sequence[Site], **how: bool) -> list[World]:
+    """What one look at a repository says of applications that share it. `how` and what is raised are those of `survey`.
+
+    Looks again where refs that move together were read in between.
+    """
+
+    def read() -> list[World]:
+        snapshot = look(sites)
+        return [world(site, snapshot, **how) for site in sites]
+
+    for _ in range(READINGS - 1):
+        with suppress(TornError):
+            return read()
+    return read()
 
 
 def look(sites: Sequence[Site]) -> Snapshot:

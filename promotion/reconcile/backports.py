@@ -11,12 +11,12 @@ from hashlib import sha256
 from promotion import answers, merge, observe
 from promotion.config.names import BACKPORT
 from promotion.drifting import Hotfix, drifted, hotfixes
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError
 from promotion.merge import Difference
 from promotion.model import Entry, Environment, Person
 from promotion.observe import Site, World
+from promotion.reconcile.again import until_made
 from promotion.reconcile.proposals import Proposal, Sketch, create, in_one_line, left_for_people, sketch, some, there
-from promotion.reconcile.write import TRIES
 from promotion.report import assumed, origin
 from promotion.report.drift import root_of
 from promotion.texts import short
@@ -30,13 +30,13 @@ def backport(site: Site, environment: Environment, *, reason: str = "", dry_run:
     """
     if environment.source is None:
         raise ConfigError(f"{environment.name} is a root: what it has is where changes begin already")
-    for _ in range(TRIES):
+
+    def attempt() -> Proposal | None:
         world = observe.survey(site)
         answers.check_branch(site, world, environment)
-        made = _backport(site, world, environment, reason, dry_run=dry_run)
-        if made is not None:
-            return made
-    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.repository.url)
+        return _backport(site, world, environment, reason, dry_run=dry_run)
+
+    return until_made(attempt, site.repository.url)
 
 
 def _backport(site: Site, world: World, environment: Environment, reason: str, *, dry_run: bool) -> Proposal | None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from promotion import answers, observe, watching
-from promotion.errors import ConfigError, ContendedError
+from promotion.errors import ConfigError
 from promotion.events import Event
 from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site
+from promotion.reconcile.again import until_made
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.overriding import overridden, overriding
-from promotion.reconcile.write import TRIES, Part, write, write_all
+from promotion.reconcile.write import Part, write, write_all
 from promotion.rollback import Rollback
 from promotion.stored import entries_to_json
 from promotion.texts import iso, short
@@ -67,7 +68,8 @@ def promote(
         raise ConfigError(f"{environment.name} takes commits from nobody: people push to {environment.branch}")
     asked = [site.application.environment(name) for name in (environment.source, *environment.requires)]
     site.probed.clear()
-    for attempt in range(TRIES):
+
+    def attempt() -> Result | None:
         world = watching.watch(site, observe.survey(site), asked)
         for why in world.unread.values():  # the ledger's last word counts, and its age is said
             log.warning("%s", why)
@@ -86,9 +88,9 @@ def promote(
         result, draft = land(site, draft, plan)
         if result is not None:
             write(site, draft)
-            return result
-        log.info("somebody was faster; deciding again (%d of %d)", attempt + 1, TRIES)
-    raise ContendedError(f"somebody was faster {TRIES} times", where=f"{site.application.name}/{environment.name}")
+        return result
+
+    return until_made(attempt, f"{site.application.name}/{environment.name}")
 
 
 def judged(plan: Plan) -> Result:

@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 
 from promotion import answers, continuity, observe
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError
 from promotion.events import Event
 from promotion.model import Environment
 from promotion.observe import Site, World
+from promotion.reconcile.again import until_made
 from promotion.reconcile.draft import Draft, event_for, hold_of
-from promotion.reconcile.write import TRIES, write
+from promotion.reconcile.write import write
 from promotion.state import Hold
 from promotion.texts import iso, short
 
@@ -155,13 +156,14 @@ def _decide_all(
     any_history: bool = False,
 ) -> list[Event]:
     """Writes the events that a decision makes of the world as it is; makes them again when somebody was faster."""
-    for _ in range(TRIES):
+
+    def attempt() -> list[Event] | None:
         world = observe.survey(site, any_configuration=any_configuration, any_history=any_history)
         draft = Draft(world, world.state)
         if world.state.in_force is None and not any_configuration:
             data = {"in_force": site.application.in_force, "reason": "first use"}
             draft = draft.plus(Event("configured", site.application.name, None, site.clock(), site.by, data))
         made = events(world)
-        if not made or write(site, draft.plus(*made)) is not None:
-            return made
-    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.application.ledger)
+        return made if not made or write(site, draft.plus(*made)) is not None else None
+
+    return until_made(attempt, site.application.ledger)

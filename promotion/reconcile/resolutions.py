@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from promotion import merge, merging, observe, report, resolving
 from promotion.config.names import RESOLVE
-from promotion.errors import ConfigError, TemporaryError
+from promotion.errors import ConfigError
 from promotion.model import Environment
 from promotion.observe import Site
+from promotion.reconcile.again import until_made
 from promotion.reconcile.proposals import Proposal, create, left_for_people, sketch, there
-from promotion.reconcile.write import TRIES
 from promotion.texts import short
 from promotion.view import Plan
 
@@ -22,12 +22,11 @@ def resolve(site: Site, environment: Environment, *, chosen: str | None = None, 
     """Proposes D with both sides in the files that conflict, for a person to edit there; typed again, the same branch."""
     if environment.source is None:
         raise ConfigError(f"{environment.name} takes commits from nobody, so nothing conflicts there")
-    for _ in range(TRIES):
-        world = observe.survey(site)
-        made = _resolve(site, report.quick(site, world, environment, chosen=chosen), dry_run=dry_run)
-        if made is not None:
-            return made
-    raise TemporaryError(f"somebody was faster {TRIES} times", where=site.repository.url)
+
+    def attempt() -> Proposal | None:
+        return _resolve(site, report.quick(site, observe.survey(site), environment, chosen=chosen), dry_run=dry_run)
+
+    return until_made(attempt, site.repository.url)
 
 
 def _resolve(site: Site, plan: Plan, *, dry_run: bool) -> Proposal | None:

@@ -9,14 +9,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from promotion import answers, observe, watching
-from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError, TornError
 from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site, World
 from promotion.reconcile import hints, undo
+from promotion.reconcile.again import TRIES
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, judged, landed, prepare
 from promotion.reconcile.sync import Synced, deploy, with_put_back
-from promotion.reconcile.write import TRIES, Part, write, write_all
+from promotion.reconcile.write import Part, write, write_all
 from promotion.repository import Snapshot
 from promotion.state import State
 from promotion.view import Plan
@@ -123,7 +124,10 @@ def _begun(tasks: Sequence[Task]) -> list[_Turn]:
 
 def _read(site: Site, snapshot: Snapshot) -> tuple[World, PromotionError | None]:
     try:
-        return observe.world(site, snapshot), None
+        try:
+            return observe.world(site, snapshot), None
+        except TornError:
+            return observe.survey(site), None
     except PromotionError as exc:
         return World(snapshot, None, State(site.application.name)), exc
 
@@ -141,6 +145,9 @@ def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
         turn.draft = holds(turn.site, news(turn.site, with_put_back(world, done)))
         turn.hops += failures(turn.draft)
 
+
+_Hop = tuple[_Turn, Environment]
+_Lot = list[tuple[_Turn, Environment, Part]]
 
 # --- hops ------------------------------------------------------------------------------------------------------------
 
@@ -166,18 +173,15 @@ def _in_order(ways: Sequence[Sequence[str]]) -> Iterator[str]:
         left = [rest for way in left if (rest := [other for other in way if other != name])]
 
 
-def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> None:
+def _hops(wanted: Sequence[_Hop], *, land_hops: bool, again: bool) -> None:
     """One hop each onto one branch, decided one on top of the other and pushed together; decided again where somebody was faster."""
     for _ in range(TRIES):
-        lot = _decided(wanted, land_hops=land_hops, again=again)
-        if not lot:
-            return
+        lot, wanted = _decided(wanted, land_hops=land_hops, again=again)
         try:
             drafts = write_all([part for _, _, part in lot])
         except PromotionError as exc:
             _refused(lot, exc, land_hops=land_hops)
-            return
-        wanted = []
+            lot, drafts = [], []
         for (turn, environment, part), draft in zip(lot, drafts, strict=True):
             if draft is None:
                 wanted.append((turn, environment))
@@ -193,15 +197,12 @@ def _hops(wanted: Sequence[tuple[_Turn, Environment]], *, land_hops: bool, again
         turn.hops.append(Result("contended", turn.site.application.name, environment.name, reason, plan, status=75))
 
 
-_Lot = list[tuple[_Turn, Environment, Part]]
-
-
-def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, again: bool) -> _Lot:
-    """The plans of these hops, and what lands those that pass: each on the tip that the one before it leaves.
+def _decided(wanted: Iterable[_Hop], *, land_hops: bool, again: bool) -> tuple[_Lot, list[_Hop]]:
+    """What lands these hops, each on the tip that the one before it leaves, and those that were read while refs moved.
 
     What failed and is to be rolled back by itself gets that and no hop, whether one is due or not.
     """
-    lot: _Lot = []
+    lot, torn = _Lot(), list[_Hop]()
     tip: str | None = None
     for turn, environment in wanted:
         if turn.failed is not None:
@@ -214,6 +215,9 @@ def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, ag
             if plan is not None:
                 part = prepare(turn.site, turn.draft, plan) if land_hops else None
         except PromotionError as exc:
+            if again and isinstance(exc, TornError):
+                torn.append((turn, environment))
+                continue
             turn.errors.append(exc)
             if again:
                 _again([turn])
@@ -225,7 +229,7 @@ def _decided(wanted: Iterable[tuple[_Turn, Environment]], *, land_hops: bool, ag
             tip = part.commit or tip
         elif land_hops and plan is not None and plan.verdict == "conflict":
             turn.hops.append(judged(plan))
-    return lot
+    return lot, torn
 
 
 def _ahead(turn: _Turn, environment: Environment, tip: str | None) -> World:
@@ -264,10 +268,8 @@ def _again(turns: Sequence[_Turn]) -> None:
         _ended(turns, exc)
         return
     for turn in turns:
-        try:
-            fresh = observe.world(turn.site, snapshot)
-        except PromotionError as exc:
-            turn.failed = exc
+        fresh, turn.failed = _read(turn.site, snapshot)
+        if turn.failed is not None:
             continue
         world = observe.carried(turn.draft.world, fresh, turn.draft.world.state)
         turn.draft = holds(turn.site, news(turn.site, world))

@@ -6,13 +6,14 @@ import logging
 from dataclasses import replace
 
 from promotion import answers, observe, restoring, rollback, scope
-from promotion.errors import ConfigError, ContendedError
+from promotion.errors import ConfigError
 from promotion.events import Event
 from promotion.model import Environment, Health
 from promotion.observe import Site, World
+from promotion.reconcile.again import until_made
 from promotion.reconcile.draft import Draft, data_of, event_for, hold_of, is_at, news
 from promotion.reconcile.hop import Result, landed, message_of, went_back
-from promotion.reconcile.write import TRIES, Part, write_all
+from promotion.reconcile.write import Part, write_all
 from promotion.rollback import Back, Rollback, Stays
 from promotion.state import EnvironmentState, Freeze, Verification
 from promotion.texts import iso, short
@@ -27,7 +28,8 @@ def roll_back(
 
     `to` is a full commit id. Raises ConfigError when that is no release, and PromotionError.
     """
-    for attempt in range(TRIES):
+
+    def attempt() -> Result | None:
         draft = news(site, observe.survey(site), strict=[environment])
         made = _decided(site, draft.drafted, environment, to, reason)
         if isinstance(made, Result):
@@ -35,10 +37,9 @@ def roll_back(
         if dry_run:
             return went_back(made)
         part = Part(site, draft.plus(_event_of(site, draft, made)), rollback=made)
-        if write_all([part])[0] is not None:
-            return landed(part)
-        log.info("somebody was faster; deciding again (%d of %d)", attempt + 1, TRIES)
-    raise ContendedError(f"somebody was faster {TRIES} times", where=f"{site.application.name}/{environment.name}")
+        return landed(part) if write_all([part])[0] is not None else None
+
+    return until_made(attempt, f"{site.application.name}/{environment.name}")
 
 
 def _decided(site: Site, world: World, environment: Environment, to: str | None, reason: str) -> Rollback | Result:

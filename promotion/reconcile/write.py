@@ -14,6 +14,7 @@ from promotion.errors import ConfigError, LockedError, PromotionError
 from promotion.model import Credential, Environment
 from promotion.observe import Site, World
 from promotion.reconcile import hints
+from promotion.reconcile.again import TRIES
 from promotion.reconcile.draft import Draft
 from promotion.repository import Update
 from promotion.repository.words import failure, gist
@@ -23,8 +24,6 @@ from promotion.view import Plan
 
 _PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
 """Reasons to reject a ref that are the server's trouble, not a rule."""
-TRIES = 5
-"""How often a lost compare-and-swap is tried, and decided, again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +116,7 @@ def _appended(part: Part, world: World) -> tuple[str, State]:
 
 def _afters(lot: Sequence[Part]) -> list[World]:
     """What is there now, whatever the configuration in force says by now."""
-    snapshot = observe.look([part.site for part in lot])
-    return [observe.world(part.site, snapshot, any_configuration=True) for part in lot]
+    return observe.worlds([part.site for part in lot], any_configuration=True)
 
 
 def _landed(part: Part, tip: str, after: World) -> bool:

@@ -63,9 +63,9 @@ S14 = (
     cut(
         "S14",
         "what was read again after a lost push is checked again",
-        "reconcile.rounds:_again",
-        "observe.world(turn.site, snapshot)",
-        "observe.world(turn.site, snapshot, any_configuration=True)",
+        "reconcile.rounds:_read",
+        "observe.world(site, snapshot)",
+        "observe.world(site, snapshot, any_configuration=True)",
         "test_safety::test_s14_a_configuration_that_changed_before_the_push_wins",
     ),
 )

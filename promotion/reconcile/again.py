@@ -1,0 +1,26 @@
+"""Deciding again: where somebody else was faster, and where refs that move together were read in between. Decides nothing itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from promotion.errors import ContendedError, TornError
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+TRIES = 5
+"""How often a lost compare-and-swap is tried, and decided, again."""
+
+
+def until_made(attempt: Callable[[], T | None], where: str) -> T:
+    """What the first attempt makes that is not lost: one that gives None was overtaken. Raises ContendedError when all are."""
+    for number in range(TRIES):
+        try:
+            if (made := attempt()) is not None:
+                return made
+        except TornError as exc:
+            log.info("%s", exc)
+        log.info("somebody was faster; deciding again (%d of %d)", number + 1, TRIES)
+    raise ContendedError(f"somebody was faster {TRIES} times", where=where)
