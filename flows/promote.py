@@ -152,7 +152,7 @@ def _round(
                 errors.append(done)
                 continue
             results += done.hops
-            errors += [*done.errors, *(TemporaryError(why) for why in done.world.unread.values())]
+            errors += done.trouble
             waits += report.waits(site, done.plans, dry_run=wanted.dry_run)
         group[0].repository.close()  # many repositories would keep many processes
     return results, list(dict.fromkeys(errors)), waits, raised

@@ -99,7 +99,7 @@ def look(
             state, epoch=first_epoch(app.name, environment.name, observe.head(site, world, environment), base)
         )
     source_tip = world.tip(source)
-    chain = scope.chain(repository, app, source_tip, base, DEPTH)
+    chain, unread = scope.chain(repository, app, source_tip, base, DEPTH), world.unread.get(source.name)
     return View(
         application=app,
         environment=environment,
@@ -111,7 +111,7 @@ def look(
         source_tip=source_tip,
         chain=chain.commits,
         contents=(scope.digest(repository, app, tip), scope.digest(repository, app, base)),
-        unread=world.unread.get(source.name),
+        unread=str(unread) if unread else None,
         chosen=chosen,
         arrived=chosen is not None and repository.is_ancestor(chosen, base),
         by_hand=by_hand,
@@ -186,7 +186,7 @@ def _requirement(site: Site, world: World, view: View, name: str, commit: str) -
     app, repository = site.application, site.repository
     state, objects = world.state.of(name), repository.objects
     if name in world.unread:
-        return Verdict("requires", "wait", world.unread[name])
+        return Verdict("requires", "wait", str(world.unread[name]))
     release, seen, tree = state.release, state.observed, objects.commit(commit).tree
     held = any(h.commit == commit or merge.contains(h.entries, lambda p: objects.look(tree, p)) for h in state.holds)
     has = lineage.has(repository, app, world.state, app.environment(name), view.environment.source or "", commit)

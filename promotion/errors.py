@@ -13,7 +13,8 @@ PromotionError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -111,6 +112,24 @@ def of_data(data: Mapping[str, Any]) -> PromotionError:
     error = kind(data["message"], **told)
     error.kind = data["kind"]
     return error
+
+
+def reworded(exc: PromotionError, message: str) -> PromotionError:
+    """The same error, of the same class and with the same hint, that says `message` and nothing else."""
+    said = copy.copy(exc)
+    said.message, said.where = message, None
+    if isinstance(said, ConfigError):
+        said.problems = ()
+    return said
+
+
+def once(errors: Iterable[PromotionError]) -> tuple[PromotionError, ...]:
+    """Without those that say again, word for word, what one before them says, whatever stands around it."""
+    told: list[PromotionError] = []
+    for exc in errors:
+        if not any(str(one) in str(exc) for one in told):
+            told.append(exc)
+    return tuple(told)
 
 
 def as_bug(exc: Exception, where: str | None = None) -> PromotionError:

@@ -68,7 +68,7 @@ class World:
     ledger: str | None
     state: State
     observations: Mapping[str, Observation] = field(default_factory=dict)
-    unread: Mapping[str, str] = field(default_factory=dict)
+    unread: Mapping[str, PromotionError] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     ahead: Mapping[str, str] = field(default_factory=dict)
     """By ref: tips that are about to be pushed, and are decided on as if they were there."""

@@ -10,7 +10,7 @@ from promotion import lineage, scope
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.engines.contract import Deployed, Fleet, agreed
-from promotion.errors import PromotionError, TemporaryError
+from promotion.errors import PromotionError, TemporaryError, reworded
 from promotion.model import WORST_FIRST, Environment, Health, Observation, Reading, Subject
 from promotion.observe import Site, World, head, subject
 from promotion.texts import short
@@ -49,8 +49,8 @@ def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]]) -> lis
         if isinstance(seen, Observation):
             worlds[number] = _with(question, before, seen)
         else:
-            unread = {**before.unread, name: f"{name} could not be read: {seen}"}
-            worlds[number] = replace(before, unread=unread)
+            why = reworded(seen, f"{name} could not be read: {seen}")
+            worlds[number] = replace(before, unread={**before.unread, name: why})
     return worlds
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.kubestub import KubeStub
+from tests.support.kubestub import Fault, KubeStub
 from tests.support.shop import Shop
 
 URL = "https://git.example.com/deploy/shop.git"
@@ -18,6 +18,7 @@ ENGINES: dict[str, dict[str, Any]] = {
     "flux": {"type": "flux", "kustomization": "shop", "repository": URL},
     "kubernetes": {"type": "kubernetes", "namespace": "shop"},
 }
+SYNC = {"argocd": [], "flux": [], "kubernetes": [("sync", "dev")]}
 each_engine = pytest.mark.parametrize("engine", ENGINES)
 
 
@@ -112,6 +113,31 @@ def test_faults_of_access(
     assert said in row["reason"]
     assert "\n" not in row["reason"]
     assert fix in row["fix"]
+
+
+@each_engine
+@pytest.mark.parametrize(("change", "said", "fix"), FAULTS, ids=[change.__name__ for change, _, _ in FAULTS])
+def test_who_observes_and_who_deploys_ends_as_the_check_does(
+    engine: str, change: Change, said: str, fix: str, stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong in the set-up is not tried again until it works (2, not 75), and is said once."""
+    shop, settings = shop_of(tmp_path, stub, engine)
+    change(Faulty(stub, settings, monkeypatch))
+    shop.set("dev", engine=settings)
+    for words in [("observe", "dev"), ("run", "dev"), ("run", "--sync", "dev"), *SYNC[engine]]:
+        done = shop(*words)
+        assert (words, done.status, done.err.count(said)) == (words, 2, 1)
+        assert (words, fix in done.err) == (words, True)
+
+
+@each_engine
+def test_who_is_away_is_said_once_and_tried_again(engine: str, stub: KubeStub, tmp_path: Path) -> None:
+    """Also by the loop that deploys, which meets it first."""
+    shop, _ = shop_of(tmp_path, stub, engine)
+    stub.faults.append(Fault(status=500))
+    for words in [("observe", "dev"), ("run", "dev"), ("run", "--sync", "dev"), *SYNC[engine]]:
+        done = shop(*words)
+        assert (words, done.status, done.err.count("500")) == (words, 75, 1)
 
 
 @pytest.mark.parametrize(("engine", "kind"), [("argocd", "Application"), ("flux", "Kustomization")])

@@ -450,7 +450,7 @@ def test_where_it_cannot_be_asked_nothing_is_recorded(
     )
     world = stage.round(sync=False).world
     assert world.observations == {}
-    assert world.unread["dev"].startswith("dev could not be read: observe: ")
+    assert str(world.unread["dev"]).startswith("dev could not be read: observe: ")
     assert "observed dev" not in stage.events()
 
 
@@ -460,7 +460,7 @@ def test_a_revision_that_changes_while_it_is_asked_about(build: Any, tmp_path: P
     runs.write_text(A)
     change = Spec("command", {"command": ["sh", "-c", f"echo {B} > {runs}"]})
     stage.change("dev", engine=Spec("command", settings(runs)), health=(change,))
-    assert "changed while it was read" in stage.round(sync=False).world.unread["dev"]
+    assert "changed while it was read" in str(stage.round(sync=False).world.unread["dev"])
     asked = tmp_path / "asked"
     ask = (
         f'test -e {asked} && h=degraded || h=healthy; touch {asked}; echo \'{{"revision": "{A}", "health": "\'$h\'"}}\''

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promotion.errors import TemporaryError
 from promotion.gates.requires import requirement
 from promotion.model import Health
 from promotion.reconcile import hold, lift
@@ -74,7 +75,7 @@ def test_what_it_has_is_judged(tmp_path: Path, build: Callable[..., Stage]) -> N
     stage.round()
     assert stage.plan("qa", by_hand=True).verdict == "pass"
 
-    unread = replace(stage.world(), unread={"wave": "wave is away"})
+    unread = replace(stage.world(), unread={"wave": TemporaryError("wave is away")})
     from promotion import answers
 
     assert answers.plan(stage.site, unread, stage.env("qa"), by_hand=True).reason == "requires: wave is away"

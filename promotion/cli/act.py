@@ -17,7 +17,7 @@ from promotion.cli.output import answer, complain, failed, note
 from promotion.cli.progress import followed
 from promotion.cli.rounds import Loop, worst
 from promotion.cli.stopping import stopping
-from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError
+from promotion.errors import ConfigError, ContendedError, PromotionError, once
 from promotion.model import Environment
 from promotion.observe import Site, World
 from promotion.texts import short, span
@@ -152,17 +152,15 @@ def _watched(
     passes, errors = each(found, lambda site, chosen: _pass(site, chosen, sync=sync), strict=False)
     rows = [row for of_one, _ in passes for row in of_one]
     errors += [exc for _, trouble in passes for exc in trouble]
+    errors = list(once(errors))
     said = (rows, [str(e) for e in errors])
     if said == before:
         return worst(0, *(e.exit_status for e in errors)), said
     if not rows and len(errors) == 1:
         return failed(errors[0], as_json=call.json), said
     answer(call, {"environments": rows}, _lines(rows))
-    told: list[str] = []
     for error in errors:
-        if not any(one in str(error) for one in told):  # what cannot be deployed often cannot be observed either
-            complain(error)
-            told.append(str(error))
+        complain(error)
     return worst(0, *(e.exit_status for e in errors)), said
 
 
@@ -173,11 +171,12 @@ def _pass(
     errors: list[PromotionError] = []
     if sync:
         world = observation.survey(site)
-        errors += reconcile.deploy(site, world, environments).errors
-        world = watching.watch(site, world, environments)
+        done = reconcile.deploy(site, world, environments)
+        world = reconcile.with_synced(watching.watch(site, world, environments), done)
+        errors += done.errors
     else:
         world = reconcile.watch_only(site, [e.name for e in environments])
-    errors += [TemporaryError(world.unread[e.name]) for e in environments if e.name in world.unread]
+    errors += [world.unread[e.name] for e in environments if e.name in world.unread]
     return [_row(site, world, e) for e in environments], errors
 
 

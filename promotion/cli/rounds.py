@@ -16,7 +16,7 @@ from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
 from promotion.cli.output import Repeats, answer, complain, note, printed
-from promotion.errors import PromotionError, TemporaryError, as_bug, as_data
+from promotion.errors import PromotionError, as_bug, as_data
 from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile import Result, Round, Task, Ticks, together
@@ -153,9 +153,8 @@ class Loop:
         self.ticks[site.application.name].used(done.plans)
         lines = tuple(_lines(done, seconds))
         waits = tuple(render.waits(report.waits(site, done.plans, dry_run=self.dry_run)))
-        errors = (*done.errors, *(TemporaryError(why) for why in done.world.unread.values()))
-        status = worst(0, *(hop.status for hop in done.hops), *(exc.exit_status for exc in errors))
-        return Turn(tuple(report.result(hop) for hop in done.hops), lines, waits, errors, status)
+        status = worst(0, *(hop.status for hop in done.hops), *(exc.exit_status for exc in done.trouble))
+        return Turn(tuple(report.result(hop) for hop in done.hops), lines, waits, done.trouble, status)
 
     def _told(self, turns: list[Turn], repeats: Repeats) -> None:
         """A line for each hop; what is stuck, waits or is wrong once until it changes."""

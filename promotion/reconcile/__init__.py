@@ -8,7 +8,7 @@ from promotion.reconcile.people import adopt, configure, freeze, hold, lift, tha
 from promotion.reconcile.proposals import Proposal
 from promotion.reconcile.resolutions import resolution_of, resolve
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
-from promotion.reconcile.sync import deploy, is_loop
+from promotion.reconcile.sync import deploy, is_loop, with_synced
 from promotion.reconcile.ticks import Ticks
 from promotion.reconcile.undo import roll_back
 
@@ -41,5 +41,6 @@ __all__ = [
     "together",
     "verified",
     "watch_only",
+    "with_synced",
     "withdraw",
 ]

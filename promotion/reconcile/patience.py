@@ -77,6 +77,6 @@ def _ended(result: Result, watched: Verification, world: World, target: Environm
 def _seen(world: World, target: Environment) -> str:
     seen = world.state.of(target.name).observed
     if seen is None:
-        return world.unread.get(target.name, "not observed yet")
+        return str(world.unread.get(target.name, "not observed yet"))
     why = f": {'; '.join(seen.reasons)}" if seen.health != "healthy" else ""
     return f"{short(seen.revision)} is {seen.health}{why}"

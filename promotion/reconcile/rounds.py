@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from promotion import answers, observe, watching
-from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError, TornError
+from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError, TornError, once
 from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site, World
 from promotion.reconcile import hints, undo
 from promotion.reconcile.again import TRIES
 from promotion.reconcile.draft import Draft, holds, news
 from promotion.reconcile.hop import Result, judged, landed, prepare
-from promotion.reconcile.sync import Synced, deploy, with_put_back
+from promotion.reconcile.sync import Synced, deploy, with_synced
 from promotion.reconcile.write import Part, write, write_all
 from promotion.repository import Snapshot
 from promotion.state import State
@@ -45,6 +45,11 @@ class Round:
     plans: dict[str, Plan] = field(default_factory=dict)
     """The decision for each environment that was decided for."""
     errors: tuple[PromotionError, ...] = ()
+
+    @property
+    def trouble(self) -> tuple[PromotionError, ...]:
+        """The errors and what could not be read, each said once: what cannot be deployed often cannot be observed either."""
+        return once((*self.errors, *self.world.unread.values()))
 
 
 @dataclass(slots=True)
@@ -142,7 +147,7 @@ def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
         synced.append(deploy(turn.site, turn.draft.world, turn.wanted) if sync else Synced())
     for turn, world, done in zip(turns, watching.watch_all(asked), synced, strict=True):
         turn.errors += done.errors
-        turn.draft = holds(turn.site, news(turn.site, with_put_back(world, done)))
+        turn.draft = holds(turn.site, news(turn.site, with_synced(world, done)))
         turn.hops += failures(turn.draft)
 
 

@@ -24,18 +24,23 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What people have to mend, and by environment what was put back since somebody had deployed another revision."""
+    """What people have to mend, and by environment what was put back since somebody had deployed another revision.
+
+    `away` has those that could not be reached for now.
+    """
 
     errors: tuple[PromotionError, ...] = ()
+    away: Mapping[str, TemporaryError] = field(default_factory=dict)
     put_back: Mapping[str, Reverted] = field(default_factory=dict)
 
 
 def deploy(site: Site, world: World, environments: Collection[Environment]) -> Synced:
     """Runs the embedded sync loop of these environments once; what others deploy is left to them.
 
-    One that cannot be reached for now is logged: its observation says what is wrong with it.
+    One that cannot be reached for now is no error of this: its observation says what is wrong with it.
     """
     errors: list[PromotionError] = []
+    away: dict[str, TemporaryError] = {}
     put_back: dict[str, Reverted] = {}
     for environment in environments:
         engine = ENGINES[environment.engine.type]
@@ -50,18 +55,21 @@ def deploy(site: Site, world: World, environments: Collection[Environment]) -> S
             content = site.repository.content(head, site.application.roots)
             deployed = engine.sync(environment.engine.settings, subject, content)
         except TemporaryError as exc:
-            log.warning("%s: %s", environment.name, exc)
+            away[environment.name] = exc
         except PromotionError as exc:
             errors.append(exc)
         else:
             errors += _ended(site, environment, head, deployed)
             if record := _put_back(site, world, environment, head, deployed):
                 put_back[environment.name] = record
-    return Synced(tuple(errors), put_back)
+    return Synced(tuple(errors), away, put_back)
 
 
-def with_put_back(world: World, synced: Synced) -> World:
-    """A world that was read after it, with what it put back."""
+def with_synced(world: World, synced: Synced) -> World:
+    """A world that was read after it, with what it put back. Says what was away meanwhile, and can be read by now."""
+    for name, why in synced.away.items():
+        if str(why) not in str(world.unread.get(name)):
+            log.warning("%s: %s", name, why)
     observations = dict(world.observations)
     for name, record in synced.put_back.items():
         if seen := observations.get(name):

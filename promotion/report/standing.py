@@ -147,8 +147,8 @@ def _observed(world: World, environment: Environment, state: EnvironmentState) -
         "health": (seen.health if seen else Health.UNKNOWN).value,
         "health_since": iso(seen.since) if seen else None,
         "observed_at": iso(at) if at else None,
-        "unread": unread,
-        "reasons": [unread] if unread else list(seen.reasons) if seen else ["not observed yet"],
+        "unread": str(unread) if unread else None,
+        "reasons": [str(unread)] if unread else list(seen.reasons) if seen else ["not observed yet"],
     }
 
 
