@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from promotion import ledger, lineage, scope
-from promotion.errors import RefusedError
-from promotion.lineage import is_ours
+from promotion import confirmed, lineage, scope
 from promotion.model import Commit, Environment
 from promotion.observe import Site, World
 from promotion.texts import person
@@ -32,7 +30,7 @@ def _of(site: Site, world: World, environment: Environment, base: str, commit: s
     source = app.environment(environment.source or "")
 
     def believed(made: Commit) -> bool:
-        return bool(_ours(site, world, [made]))
+        return bool(confirmed.of(site, world, [made]))
 
     ways = (lineage.upwards(repository, app, world.state, source, oid, believed) for oid in (base, commit))
     old, new = map(list, ways)
@@ -41,7 +39,7 @@ def _of(site: Site, world: World, environment: Environment, base: str, commit: s
     made: dict[str, Commit] = {}
     for (_, before), (_, after) in zip(old, new, strict=True):
         made |= {c.oid: c for c in repository.history.between(before, after, app.roots, merges=True)}
-    ours = _ours(site, world, made.values())
+    ours = confirmed.of(site, world, made.values())
     return together(each for each in made.values() if each.oid not in ours)
 
 
@@ -60,27 +58,3 @@ def together(commits: Iterable[Commit]) -> frozenset[str] | None:
 def _emails(commit: Commit) -> tuple[str, ...]:
     """As written; '' for a co-author who is named without any."""
     return (commit.author.email, commit.committer.email, *_TOGETHER.findall(commit.message))
-
-
-def _ours(site: Site, world: World, commits: Iterable[Commit]) -> set[str]:
-    """Those that are promotions or rollbacks by the ledger's word: a message alone may have been copied along."""
-    names = [e.name for e in site.application.environments if e.source]
-    claims = {
-        c.oid: attempt
-        for c in commits
-        if (attempt := c.trailers.get("Promotion-Attempt"))
-        if any(is_ours(c, site.application.name, name) for name in names)
-    }
-    if not claims or world.ledger is None:
-        return set()
-    words = [f'"id":"{attempt}"' for attempt in claims.values()]
-    found: set[str] = set()
-    for record in site.repository.history.saying(world.ledger, *words, most=len(set(words))):
-        try:
-            event = ledger.event_of(record)
-        except RefusedError:
-            continue
-        oid = event.data.get("commit")
-        if claims.get(str(oid)) == event.id:
-            found.add(str(oid))
-    return found

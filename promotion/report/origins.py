@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from promotion import lineage
+from promotion.lineage import Believed
 from promotion.model import Commit, Environment
 from promotion.observe import Site
 from promotion.state import State
 
 
-def origin(site: Site, state: State, environment: Environment, commit: str) -> str | None:
+def origin(
+    site: Site, state: State, environment: Environment, commit: str, believed: Believed | None = None
+) -> str | None:
     """The root's commit that a commit of an environment's branch stands for; None where nobody knows."""
-    *_, (name, found) = lineage.upwards(site.repository, site.application, state, environment, commit)
+    *_, (name, found) = lineage.upwards(site.repository, site.application, state, environment, commit, believed)
     return found if site.application.environment(name).source is None else None
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from promotion import ledger, scope
+from promotion import confirmed, ledger, scope
+from promotion.confirmed import Told
 from promotion.errors import PromotionError
 from promotion.lineage import is_ours
 from promotion.model import Commit, Environment
@@ -20,6 +21,8 @@ from promotion.report.origins import origin
 from promotion.report.standing import quick
 from promotion.texts import iso
 from promotion.view import DEPTH, Plan
+
+LANDED = [f'"event":"{kind}"' for kind in confirmed.LANDED]
 
 
 def where(site: Site, world: World, commit: str) -> dict[str, Any]:
@@ -60,6 +63,8 @@ class Search:
     known: dict[tuple[str, str], bool] = field(default_factory=dict)
     oldest: dict[str, dict[str, str | None]] = field(default_factory=lambda: defaultdict(dict))
     """Environment -> what `_oldest` says of a commit: histories are long, and many promotions ask for the same part."""
+    told: Mapping[str, Told] = field(default_factory=dict)
+    """The commits that landed by the ledger's word; what else says that it is a promotion is none."""
     rollbacks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Environment -> its rollbacks, each with the commit whose content it has: what lies between is not there any more."""
     recorded: Mapping[str, list[tuple[datetime, str, str]]] | None = None
@@ -68,12 +73,13 @@ class Search:
     @staticmethod
     def of(site: Site, world: World, commit: str) -> Search:
         objects, app = site.repository.objects, site.application
-        change = _change(site, world, commit)
+        told = {confirmed.commit_of(one): one for one in confirmed.told(site, world, *LANDED)}  # the oldest of each
+        change = _change(site, world, commit, told)
         releases = [world.state.of(e.name).release for e in app.environments]
         tips = [tip for e in app.environments if (tip := world.snapshot[e.ref])]
         tips += [r.source for r in releases if r and objects.has(r.source)]  # of a source that was rewound since
         after = site.repository.history.after(change, tips)
-        return Search(site, world, change, after, rollbacks=_rollbacks(site, world))
+        return Search(site, world, change, after, told=told, rollbacks=_rollbacks(site, world, told))
 
     def commit(self, oid: str) -> Commit:
         if oid not in self.commits:
@@ -81,23 +87,29 @@ class Search:
         return self.commits[oid]
 
 
-def _rollbacks(site: Site, world: World) -> Mapping[str, Mapping[str, str]]:
+def _rollbacks(site: Site, world: World, told: Mapping[str, Told]) -> Mapping[str, Mapping[str, str]]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    if any(given.restores for e in world.state.environments.values() for given in e.releases.values()):
-        for record in site.repository.history.saying(world.ledger or "", '"event":"rolled-back"'):
-            event = ledger.event_of(record)
-            if event.event == "rolled-back":
-                found[event.environment or ""][event.data["commit"]] = event.data["restores"]
+    for commit, one in told.items():
+        if one.event.event == "rolled-back" and confirmed.counts(site, world, one.record):
+            found[one.event.environment or ""][commit] = one.event.data["restores"]
     return found
 
 
-def _change(site: Site, world: World, commit: str) -> str:
+def _change(site: Site, world: World, commit: str, told: Mapping[str, Told]) -> str:
     """The root's commit that a promotion stands for; of any other commit, itself, or the newest before it that is about the scope."""
     made = site.repository.objects.commit(commit)
+
+    def believed(made: Commit) -> bool:
+        return _confirmed(site, world, told, made)
+
     homes = [e for e in site.application.environments if e.source and is_ours(made, site.application.name, e.name)]
-    stands_for = origin(site, world.state, homes[0], commit) if homes else None
+    stands_for = origin(site, world.state, homes[0], commit, believed) if homes and believed(made) else None
     found = stands_for if stands_for and site.repository.objects.has(stands_for) else commit
     return scope.newest(site.repository, site.application, found)
+
+
+def _confirmed(site: Site, world: World, told: Mapping[str, Told], made: Commit) -> bool:
+    return made.oid in told and confirmed.confirms(site, world, told[made.oid], made)
 
 
 # --- whether ---------------------------------------------------------------------------------------------------------
@@ -143,7 +155,8 @@ def _promoted(search: Search, environment: Environment, made: Commit) -> str | N
 
 
 def _is_ours(search: Search, environment: Environment, made: Commit) -> bool:
-    return is_ours(made, search.site.application.name, environment.name)
+    ours = is_ours(made, search.site.application.name, environment.name)
+    return ours and _confirmed(search.site, search.world, search.told, made)
 
 
 def _by_hand(search: Search, environment: Environment, oid: str) -> bool:
@@ -246,6 +259,8 @@ def _recorded(search: Search, environment: Environment) -> list[tuple[datetime, 
         tip, history = search.world.ledger, search.site.repository.history
         for record in history.saying(tip, '"event":"absorbed"', '"event":"adopted"') if tip else ():
             event = ledger.event_of(record)
+            if not confirmed.counts(search.site, search.world, record):
+                continue
             name, data = event.environment or "", event.data
             if event.event == "absorbed":
                 target = scope.newest(search.site.repository, search.site.application, data["target"])

@@ -462,4 +462,19 @@ S17 += (
     ),
 )
 
+COPIED = "test_confirmed::test_where_believes_no_message_that_was_copied_along"
+S16 += (
+    cut(
+        "S16",
+        "what a copied message says is nobody's promotion",
+        "report.places:_is_ours",
+        "_confirmed(search.site, search.world, search.told, made)",
+        "True",
+        COPIED,
+    ),
+    cut(
+        "S16", "a copied message stands for no other commit", "report.places:_change", "believed(made)", "True", COPIED
+    ),
+)
+
 MUTANTS = (*S14, *S16, *S17)
