@@ -103,7 +103,9 @@ def people(standing: Standing, asked: Sequence[str]) -> dict[str, str]:
 
     All who are asked, since anybody of them may reject: those who wrote it, and those who have approved.
     """
-    barred = {b.who: f"{'an ' * (b.why == 'author')}{b.why}: may only reject" for b in standing.barred}
+    barred = {
+        b.who: f"{'an ' * (b.why == 'author')}{b.why.partition(':')[0]}: may only reject" for b in standing.barred
+    }
     done = {a.by: "has approved: may only reject" for a in standing.approved}
     return {who: barred.get(who) or done.get(who) or "" for who in asked}
 

@@ -10,7 +10,7 @@ from promotion.model import Application, Environment
 from promotion.observe import Site, World
 from promotion.plan import plan_id
 from promotion.state import Answer, Hold, State
-from promotion.view import Approval, Standing, View
+from promotion.view import Approval, Standing, Unknown, View
 
 
 def spoken(application: Application, state: State, environment: Environment) -> frozenset[str]:
@@ -47,18 +47,18 @@ def standing(site: Site, world: World, view: View, question: Approval, others: S
     for other in others:
         said += _said(site, other, question.commit)
         granted += other.state.granted.get(question.commit, ())
-    wrote = _wrote(site, world, view, question.commit) if settings.get("not_author") else None
+    wrote = _wrote(site, world, view, question.commit) if settings.get("not_author") else frozenset[str]()
     return approval.standing(settings, said, granted, wrote, view.now)
 
 
-def _wrote(site: Site, world: World, view: View, commit: str) -> frozenset[str] | None:
+def _wrote(site: Site, world: World, view: View, commit: str) -> frozenset[str] | Unknown:
     """Who made what a candidate brings, and what was decided where it conflicts."""
     wrote = authors.of(site, world, view.environment, view.base, commit)
-    if wrote is None or view.resolution is None:
+    if isinstance(wrote, Unknown) or view.resolution is None:
         return wrote
     decided = site.repository.history.between(view.tip, view.resolution.commit, merges=True)
     also = authors.together(decided)
-    return wrote | also if also is not None else None
+    return also if isinstance(also, Unknown) else wrote | also
 
 
 def _said(site: Site, view: View, commit: str) -> Iterator[Answer]:

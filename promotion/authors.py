@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from promotion import confirmed, lineage, scope
 from promotion.model import Commit, Environment
 from promotion.observe import Site, World
-from promotion.texts import person
+from promotion.said import one_line
+from promotion.texts import person, short
+from promotion.view import Unknown
 
-_TOGETHER = re.compile(r"^\s*co-authored-by:(?:.*<([^<>\n]*)>)?", re.IGNORECASE | re.MULTILINE)
+_TOGETHER = re.compile(r"^\s*co-authored-by:(.*)", re.IGNORECASE | re.MULTILINE)
+_ADDRESS = re.compile(r"<([^<>]*)>")
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
 
 
-def of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | None:
+def of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | Unknown:
     """The emails, in lower case, of authors, committers and co-authors of what `commit` has and `base` has not.
 
-    Both are commits of the environment's source. Merges that people made count as theirs, promotions are nobody's. None
-    where a commit cannot be followed to the root, or gives no address, so that nobody knows.
+    Both are commits of the environment's source. Merges that people made count as theirs, promotions are nobody's.
+    Unknown where a commit cannot be followed to the root, or gives no address.
     """
     releases = tuple(world.state.of(e.name).release for e in site.application.environments)
     key = ("authors", site.application.name, environment.name, base, commit, releases)
     return scope.remembered(site.repository, key, lambda: _of(site, world, environment, base, commit))
 
 
-def _of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | None:
+def _of(site: Site, world: World, environment: Environment, base: str, commit: str) -> frozenset[str] | Unknown:
     app, repository = site.application, site.repository
     source = app.environment(environment.source or "")
 
@@ -34,8 +37,8 @@ def _of(site: Site, world: World, environment: Environment, base: str, commit: s
 
     ways = (lineage.upwards(repository, app, world.state, source, oid, believed) for oid in (base, commit))
     old, new = map(list, ways)
-    if not (_is_whole(site, old) and _is_whole(site, new)):
-        return None
+    if broken := _broken(site, old) or _broken(site, new):
+        return Unknown(broken)
     made: dict[str, Commit] = {}
     for (_, before), (_, after) in zip(old, new, strict=True):
         made |= {c.oid: c for c in repository.history.between(before, after, app.roots, merges=True)}
@@ -43,18 +46,27 @@ def _of(site: Site, world: World, environment: Environment, base: str, commit: s
     return together(each for each in made.values() if each.oid not in ours)
 
 
-def _is_whole(site: Site, way: list[tuple[str, str]]) -> bool:
-    """Whether it leads to the root, and all of it is there."""
-    ended = site.application.environment(way[-1][0]).source is None if way else False
-    return ended and all(site.repository.find(oid) for _, oid in way)
+def _broken(site: Site, way: list[tuple[str, str]]) -> str:
+    """Why it does not lead to the root; '' when it does, and all of it is there."""
+    name, last = way[-1]
+    if gone := next((oid for _, oid in way if not site.repository.find(oid)), None):
+        return f"{short(gone)} is not in the repository any more"
+    ended = site.application.environment(name).source is None
+    return "" if ended else f"nobody knows what {short(last)} of {name} stands for"
 
 
-def together(commits: Iterable[Commit]) -> frozenset[str] | None:
-    """The authors, committers and co-authors of all of these; None where one of them gives no address."""
-    emails = [email.strip() for each in commits for email in _emails(each)]
-    return frozenset(map(person, emails)) if all(map(_EMAIL.fullmatch, emails)) else None
+def together(commits: Iterable[Commit]) -> frozenset[str] | Unknown:
+    """The authors, committers and co-authors of all of these; Unknown where one of them gives no address."""
+    people = [(made, *each) for made in commits for each in _people(made)]
+    for made, role, written, email in people:
+        if not _EMAIL.fullmatch(email):
+            return Unknown(f"{short(made.oid)} has the {role} `{one_line(written, 80)}`, without an address")
+    return frozenset(person(email) for *_, email in people)
 
 
-def _emails(commit: Commit) -> tuple[str, ...]:
-    """As written; '' for a co-author who is named without any."""
-    return (commit.author.email, commit.committer.email, *_TOGETHER.findall(commit.message))
+def _people(commit: Commit) -> Iterator[tuple[str, str, str]]:
+    """Role, as written, and the email of it; '' where there is none."""
+    for role, one in (("author", commit.author), ("committer", commit.committer)):
+        yield role, f"{one.name} <{one.email}>", one.email.strip()
+    for written in _TOGETHER.findall(commit.message):
+        yield "co-author", written, ["", *_ADDRESS.findall(written)][-1].strip()

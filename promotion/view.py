@@ -152,6 +152,13 @@ class Approved:
 
 
 @dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody knows who wrote what a plan brings. `why` is a line that names the commit."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Barred:
     """Somebody of the list who may not approve this, and why."""
 

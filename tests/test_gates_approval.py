@@ -9,9 +9,11 @@ import pytest
 
 from promotion.gates.approval import called, standing
 from promotion.state import Answer
+from promotion.view import Unknown
 
 NOW = datetime(2026, 11, 24, 13, 31, tzinfo=UTC)
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"
+NOBODY = Unknown("4f2a91c has none")
 RULES: dict[str, Any] = {"from": [ALICE, BOB, CAROL]}
 
 
@@ -51,8 +53,8 @@ def brief(
         ([said(how="code")], {}, ("pass", "1 of 1 (alice)")),
         ([said()], {"not_author": True, "authors": {ALICE}}, ("wait", "0 of 1")),
         ([said()], {"not_author": True, "authors": {BOB}}, ("pass", "1 of 1 (alice)")),
-        ([said()], {"not_author": True, "authors": None}, ("wait", "0 of 1")),
-        ([said()], {"not_author": False, "authors": None}, ("pass", "1 of 1 (alice)")),
+        ([said()], {"not_author": True, "authors": NOBODY}, ("wait", "0 of 1")),
+        ([said()], {"not_author": False, "authors": NOBODY}, ("pass", "1 of 1 (alice)")),
         ([], {"granted": (said(days=9),)}, ("pass", "1 of 1 (alice)")),
         ([], {"granted": (said("mallory@example.com"),)}, ("wait", "0 of 1")),
         ([said(word="rejected")], {"granted": (said(days=9),)}, ("wait", "0 of 1")),
@@ -68,8 +70,8 @@ def test_what_is_said_of_it() -> None:
     assert found.verdict.reason == "1 of 2: alice 13:31:00 UTC; carol is an author; bob may"
     assert (found.may, [b.who for b in found.barred]) == ((BOB,), [CAROL])
     assert [a.until for a in found.approved] == [NOW + timedelta(hours=24)]
-    assert standing({**RULES, "not_author": True}, [], (), None, NOW).verdict.reason == (
-        "0 of 1: who wrote it is not known, so nobody may"
+    assert standing({**RULES, "not_author": True}, [], (), NOBODY, NOW).verdict.reason == (
+        "0 of 1: who wrote it is not known (4f2a91c has none), so nobody may"
     )
     assert standing({**RULES, "not_author": True}, [], (), {ALICE, BOB, CAROL}, NOW).verdict.reason == (
         "0 of 1: alice, bob, carol are authors; nobody else may"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from promotion import authors
 from promotion.errors import AnsweredError, PromotionError
 from promotion.model import Spec
 from promotion.reconcile import (
@@ -29,7 +30,8 @@ from promotion.reconcile.draft import Draft
 from promotion.reconcile.hop import land
 from promotion.report import answered, audit
 from promotion.repository import Snapshot
-from promotion.view import Plan
+from promotion.state import State
+from promotion.view import Plan, Unknown
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage, environment
 from tests.support.trusted import Trusted
@@ -423,25 +425,38 @@ def test_not_author_is_followed_through_three_hops(build: Build, tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("author", "message"),
+    ("author", "message", "what"),
     [
-        ("alice <alice>", "x"),
-        ("alice <>", "x"),
-        ("eve", "x\n\nCo-authored-by: Alice <alice>"),
-        ("eve", "x\n\nco-authored-by: Alice"),
+        ("alice <alice>", "x", "author `alice <alice>`"),
+        ("alice <>", "x", "author `alice <>`"),
+        ("eve", "x\n\nCo-authored-by: Alice <alice>", "co-author `Alice <alice>`"),
+        ("eve", "x\n\nco-authored-by: \u202eAlice", "co-author `Alice`"),
     ],
 )
-def test_not_author_knows_nobody_without_an_address(build: Build, tmp_path: Path, author: str, message: str) -> None:
-    """Whoever wrote it may be anybody of the list, so nobody may approve it, and that is said."""
+def test_not_author_knows_nobody_without_an_address(
+    build: Build, tmp_path: Path, author: str, message: str, what: str
+) -> None:
+    """Whoever wrote it may be anybody of the list, so nobody may approve it; which commit and what stands there is said."""
     stage = asking(build, tmp_path, asks(not_author=True))
     stage.round()
-    stage.origin.commit("env/dev", {"web": "2\n"}, author=author, message=message)
+    nobodys = stage.origin.commit("env/dev", {"web": "2\n"}, author=author, message=message)
     stage.origin.commit("env/dev", {"web": "3\n"}, author="eve")
     stage.round()
-    plan = stage.plan("qa")
-    assert (plan.verdict, plan.verdicts[-1].reason) == ("wait", "0 of 1: who wrote it is not known, so nobody may")
-    refused(lambda: approve(stage.site, plan, who=ALICE), "who wrote it is not known")
+    plan, why = stage.plan("qa"), f"{nobodys[:7]} has the {what}, without an address"
+    assert plan.verdict == "wait"
+    assert plan.verdicts[-1].reason == f"0 of 1: who wrote it is not known ({why}), so nobody may"
+    refused(lambda: approve(stage.site, plan, who=ALICE), f"who wrote it is not known: {why}")
     assert not landed(stage, "qa")
+
+
+def test_not_author_knows_nobody_where_a_commit_leads_nowhere(stage: Stage) -> None:
+    """Without a release that says what it stands for; it is named."""
+    commit, tip = stage.walked(), stage.tip("qa")
+    empty = replace(stage.world(), state=State("shop"), ledger=None)
+    assert authors.of(stage.site, empty, stage.env("prod"), tip, tip) == Unknown(
+        f"nobody knows what {tip[:7]} of qa stands for"
+    )
+    assert authors.of(stage.site, empty, stage.env("qa"), commit, commit) == frozenset()
 
 
 def test_not_author_in_a_shared_repository_is_about_the_scope(share: Callable[..., Shared]) -> None:

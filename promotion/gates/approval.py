@@ -11,7 +11,7 @@ from promotion.gates.contract import Question
 from promotion.model import HowWord, Verdict
 from promotion.state import Answer
 from promotion.texts import duration, person
-from promotion.view import Approved, Barred, Standing
+from promotion.view import Approved, Barred, Standing, Unknown
 
 EXPIRES = "24h"
 PROVES: Mapping[str, tuple[HowWord, ...]] = {
@@ -22,6 +22,7 @@ PROVES: Mapping[str, tuple[HowWord, ...]] = {
 """What counts for each `identity`."""
 AHEAD = timedelta(minutes=5)
 """How far ahead of ours the clock may be by which somebody answered: what is dated later does not count, or it would not expire."""
+UNKNOWN = "who wrote it is not known"
 NAMED = 5
 """How many people are named in one line."""
 
@@ -35,13 +36,12 @@ def standing(
     settings: Mapping[str, Any],
     said: Iterable[Answer],
     granted: Iterable[Answer],
-    authors: Collection[str] | None,
+    authors: Collection[str] | Unknown,
     now: datetime,
 ) -> Standing:
     """How it stands with one plan. `said` is about this very plan; what was `granted` has let the same commit in elsewhere.
 
-    `authors` are emails in lower case; None when nobody knows who wrote what the plan brings. Settings: `from`, emails
-    in lower case; `count`, `not_author`, `identity`, `expires`.
+    `authors` are emails in lower case. Settings: `from`, emails in lower case; `count`, `not_author`, `identity`, `expires`.
     """
     asked, count = tuple(settings["from"]), int(settings.get("count", 1))
     expires, proofs = duration(settings.get("expires", EXPIRES)), PROVES[settings.get("identity", "claimed")]
@@ -63,11 +63,11 @@ def standing(
     return Standing(count, approved, may, barred, expires, settings.get("identity", "claimed"), verdict)
 
 
-def _why_not(who: str, settings: Mapping[str, Any], authors: Collection[str] | None) -> str | None:
+def _why_not(who: str, settings: Mapping[str, Any], authors: Collection[str] | Unknown) -> str | None:
     if not settings.get("not_author", False):
         return None
-    if authors is None:
-        return "who wrote it is not known"
+    if isinstance(authors, Unknown):
+        return f"{UNKNOWN}: {authors.why}"
     return "author" if who in authors else None
 
 
@@ -79,8 +79,8 @@ def _verdict(
     enough = len(approved) >= count
     if barred:
         who = _listed([names[b.who] for b in barred])
-        unknown = barred[0].why != "author"
-        parts.append("who wrote it is not known, so nobody may" if unknown else f"{who} {_are(barred)}")
+        unknown = barred[0].why.partition(": ")[2]
+        parts.append(f"{UNKNOWN} ({unknown}), so nobody may" if unknown else f"{who} {_are(barred)}")
     if not enough and not (barred and not may):
         parts.append(f"{_listed([names[who] for who in may])} may" if may else "nobody else may")
     elif not enough and barred[0].why == "author":

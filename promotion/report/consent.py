@@ -17,6 +17,7 @@ from promotion.report import inforce
 from promotion.repository import Snapshot
 from promotion.state import Answer, State
 from promotion.texts import duration, person, short
+from promotion.view import Unknown
 
 LENIENT = timedelta(minutes=10)
 """By how much an approval may have been over when the record was made: it was decided a little earlier, maybe by another clock."""
@@ -53,7 +54,7 @@ def approved(
             yield f"{other.name} was never at {short(tip)}, where its decision is said to be taken from"
         said += _said(site, state, other.name, source, tip)
         granted += state.of(other.name).granted.get(source, ())
-    wrote: frozenset[str] | None = frozenset()
+    wrote: frozenset[str] | Unknown = frozenset()
     if settings.get("not_author"):
         world = World(Snapshot({}), ledger, state)
         wrote = authors.of(replace(site, application=app), world, environment, event.data["base"], source)

@@ -78,7 +78,7 @@ S8 = (
     cut(
         "S8", "as many as are asked for", "gates.approval:_verdict", "len(approved) >= count", "bool(approved)", COUNTS
     ),
-    cut("S8", "who wrote it must be known", "gates.approval:_why_not", "authors is None", "False", COUNTS),
+    cut("S8", "who wrote it must be known", "gates.approval:_why_not", "isinstance(authors, Unknown)", "False", COUNTS),
     cut(
         "S8",
         "a void plan is not approved",
@@ -115,11 +115,19 @@ S8 = (
         "S8",
         "who gives no address may be anybody",
         "authors:together",
-        "all(map(_EMAIL.fullmatch, emails))",
-        "True",
+        "not _EMAIL.fullmatch(email)",
+        "False",
         "test_safety_people::test_not_author_knows_nobody_without_an_address",
     ),
-    cut("S8", "co-authors are authors", "authors:_emails", "_TOGETHER.findall(commit.message)", "()", MAY_NOT, HOPS),
+    cut(
+        "S8",
+        "who wrote it is known only if it leads to the root",
+        "authors:_of",
+        "_broken(site, old) or _broken(site, new)",
+        "''",
+        "test_safety_people::test_not_author_knows_nobody_where_a_commit_leads_nowhere",
+    ),
+    cut("S8", "co-authors are authors", "authors:_people", "_TOGETHER.findall(commit.message)", "()", MAY_NOT, HOPS),
     cut("S8", "a promotion is nobody's", "authors:_of", "each.oid not in ours", "True", HOPS),
     cut(
         "S8",
