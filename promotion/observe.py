@@ -24,7 +24,10 @@ READINGS = 3
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A branch's tip that could not be deployed, so many times, the last time at `at`; not tried again before `until`."""
+    """A branch's tip that could not be deployed, so many times, the last time at `at`; not tried again before `until`.
+
+    0 times: nothing is wrong with it, it waits for something.
+    """
 
     revision: str
     times: int

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from promotion import ledger
-from promotion.model import Environment, Spec, Verify
-from tests.support.kubestub import KubeStub
+from promotion.model import Environment, Health, Spec, Verify
+from tests.support.kubestub import Fault, KubeStub
 from tests.support.stage import WELL, Stage, environment
 
 NS = "shop"
@@ -31,6 +31,37 @@ def stage(tmp_path: Path, stub: KubeStub) -> Iterator[Stage]:
     stage = Stage.create(folder, [dev, prod], {**WELL, "k8s/web.yaml": WEB % 1})
     yield stage
     stage.close()
+
+
+def test_what_waits_is_no_fault_and_is_looked_at_again_soon(
+    stage: Stage, stub: KubeStub, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says what it waits for: once in the log, and whenever it is observed. What has no answer is a fault."""
+    caplog.set_level("INFO")
+    stage.round()
+    stub.change("ConfigMap", "web", NS, {"metadata": {"deletionTimestamp": "2026-11-28T20:00:00Z"}})
+    stage.commit("prod", {"k8s/web.yaml": WEB % 2})
+    for seconds in (0, 1, 6):
+        stage.wait(seconds=seconds)
+        done = stage.round()
+        assert (done.errors, done.world.unread) == ((), {})
+        seen = done.world.observations["prod"]
+        assert seen.health is Health.PROGRESSING
+        assert "ConfigMap/shop/web: is being deleted" in seen.reasons[0]
+    assert (
+        len([line for line in caplog.messages if "is not all there yet: k8s/web.yaml: ConfigMap/shop/web" in line]) == 1
+    )
+    stub.remove("ConfigMap", "web", NS)
+    stub.faults.append(Fault(f"PATCH /api/v1/namespaces/{NS}/configmaps/web", status=500))
+    stage.wait(seconds=6)
+    (error,) = stage.round().errors
+    assert "prod: " in str(error)
+    assert "could not be deployed: k8s/web.yaml: ConfigMap/shop/web: cannot apply" in str(error)
+    assert error.exit_status == 75
+    stub.faults.clear()
+    stage.wait(seconds=31)
+    done = stage.round()
+    assert (done.errors, version(stub), stage.site.late) == ((), "2", {})
 
 
 def version(stub: KubeStub) -> str:

@@ -31,7 +31,8 @@ class Deployed:
     """What an engine says: the deployed revision (None: nothing) and its own word on health (None: it has none).
 
     `reverted` lists the paths that were changed by hand and put back by this sync, `records` what earlier ones kept;
-    `replaced` is the revision that ran before this sync deployed another one.
+    `replaced` is the revision that ran before this sync deployed another one. `waits`: this sync could not deploy all of it
+    yet, and nothing is wrong with that; the reading says what it waits for.
     """
 
     revision: str | None
@@ -39,6 +40,7 @@ class Deployed:
     reverted: tuple[str, ...] = ()
     records: tuple[Reverted, ...] = ()
     replaced: str | None = None
+    waits: bool = False
     parts: tuple[tuple[str, Deployed], ...] = ()
     """Of several objects by name what each says; `revision` and `reading` are what they come to (`agreed`)."""
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=10)
 """After a deployment that failed, in one process: a program is not to be started every few seconds for a night."""
+SOON = timedelta(seconds=5)
+"""After one that waits for something: it has waited for it a while already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def deploy(site: Site, world: World, environments: Collection[Environment]) -> S
             continue
         head = observe.head(site, world, environment)
         if late := _waiting(site, environment, head):
-            errors.append(_undeployed(environment, late))
+            errors += _undeployed(environment, late)
             continue
         subject = observe.subject(site, environment, head)
         try:
@@ -101,16 +103,22 @@ def _waiting(site: Site, environment: Environment, head: str) -> Late | None:
 
 
 def _ended(site: Site, environment: Environment, head: str, deployed: Deployed) -> list[PromotionError]:
-    """Remembers a deployment that failed, for as long as this process lives and the branch stays."""
+    """Remembers a deployment that failed or waits, for as long as this process lives and the branch stays."""
     before = site.late.pop(environment.name, None)
     if deployed.revision == head:
         return []
-    times = before.times + 1 if before and before.revision == head else 1
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(times - 1, 10))
     why = deployed.reading.reason if deployed.reading else "something else runs"
+    times, pause = 0, SOON
+    if not deployed.waits:
+        times = before.times + 1 if before and before.revision == head else 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(times - 1, 10))
+    elif before is None or (before.revision, before.times, before.reason) != (head, 0, why):
+        log.info("%s: %s is not all there yet: %s", environment.name, short(head), why)
     site.late[environment.name] = late = Late(head, times, site.clock(), site.clock() + pause, why)
-    return [_undeployed(environment, late)]
+    return _undeployed(environment, late)
 
 
-def _undeployed(environment: Environment, late: Late) -> TemporaryError:
-    return TemporaryError(f"{short(late.revision)} could not be deployed: {late.reason}", where=environment.name)
+def _undeployed(environment: Environment, late: Late) -> list[PromotionError]:
+    """What is wrong with it: nothing, while it waits."""
+    why = f"{short(late.revision)} could not be deployed: {late.reason}"
+    return [TemporaryError(why, where=environment.name)] if late.times else []

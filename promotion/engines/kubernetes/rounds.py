@@ -218,4 +218,4 @@ def _said(before: Inventory, revision: str, outcome: Outcome, todo: Steps) -> De
         reading = Reading(Health.PROGRESSING, summary(outcome.waits))
     else:
         return Deployed(revision, None, tuple(back))
-    return Deployed(before.applied, reading, tuple(back))
+    return Deployed(before.applied, reading, tuple(back), waits=not (outcome.errors or outcome.unanswered))

@@ -37,17 +37,21 @@ class Kinds:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is there now, as far as we know, and a line for each object that is not as it shall be."""
+    """What is there now, as far as we know, and a line for each object that is not as it shall be.
+
+    `unanswered`: the server had no answer for some of what waits; for the rest nothing is wrong.
+    """
 
     items: Mapping[Ref, Item]
     errors: tuple[str, ...] = ()
     waits: tuple[str, ...] = ()
+    unanswered: bool = False
 
 
 def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, there: There, deadline: float) -> Outcome:
     """Applies what is to be applied, in its order. Raises TemporaryError when the server is away."""
     items, errors, waits = dict(before.items), list[str](), list[str]()
-    strikes, undone = 0, dict[tuple[str, str], bool]()
+    strikes, unanswered, undone = 0, False, dict[tuple[str, str], bool]()
     """Kinds whose definitions could not be applied, and whether that is an error."""
     for manifest in todo.apply:
         ref = manifest.ref
@@ -69,9 +73,10 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
             strikes += "webhook" not in exc.message  # one is asked about this object, and maybe not about the next
             if strikes == STRIKES:
                 raise
+            unanswered = True
             waits.append(f"{manifest.where}: {ref}: {one_line(exc.message, 300)}")
             undone |= dict.fromkeys(defined([manifest]), False)
-    return Outcome(items, tuple(errors), tuple(waits))
+    return Outcome(items, tuple(errors), tuple(waits), unanswered)
 
 
 def _kind(target: Target, manifest: Manifest, kinds: Kinds, deadline: float) -> Kind:
