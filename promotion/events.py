@@ -34,6 +34,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "lifted": ("commit",),
     "frozen": ("reason", "until", "strict"),  # of one environment, or of everything
     "thawed": (),
+    "identified": ("plan_id", "source", "step"),  # a code is used up by this person, to say something of a plan
     "approved": ("plan_id", "source", "reason", "how"),  # with a code also `step`
     "rejected": ("plan_id", "source", "entries", "reason", "how"),
     "withdrawn": ("plan_id", "source", "how"),
@@ -86,7 +87,9 @@ class Event:
         what = {
             "observed": f"{self.data.get('health', 'as before')} {short(self.data.get('revision'))}".strip(" -"),
             "promoted": f"{short(self.data.get('source'))} as {short(self.data.get('commit'))}",
-            **dict.fromkeys(("absorbed", "approved", "rejected", "withdrawn"), short(self.data.get("source"))),
+            **dict.fromkeys(
+                ("absorbed", "identified", "approved", "rejected", "withdrawn"), short(self.data.get("source"))
+            ),
             "overridden": ", ".join(map(str, self.data.get("gates", ()))),
             "rolled-back": f"to {short(self.data.get('restores'))} as {short(self.data.get('commit'))}",
             "reverted": short(self.data["found"])

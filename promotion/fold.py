@@ -224,6 +224,11 @@ def _answered(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentSta
     return replace(e, answers=answers[-ANSWERS:], holds=holds)
 
 
+def _identified(e: EnvironmentState, _: Event, __: timedelta) -> EnvironmentState:
+    """Says nothing yet: that the code is used up is no environment's matter."""
+    return e
+
+
 def _overridden(e: EnvironmentState, event: Event, _: timedelta) -> EnvironmentState:
     d = event.data
     return replace(e, overridden=Override(d["plan_id"], tuple(d["gates"]), d["reason"], event.by))
@@ -262,6 +267,7 @@ _FOLDS: Mapping[str, Callable[[EnvironmentState, Event, timedelta], EnvironmentS
     "thawed": _frozen,
     "reverted": _reverted,
     **dict.fromkeys(("approved", "rejected", "withdrawn"), _answered),
+    "identified": _identified,
     "overridden": _overridden,
 }
 

@@ -163,6 +163,8 @@ class Application:
     overrides: Overrides = field(default_factory=Overrides)
     approvers: Mapping[str, Seed] = field(default_factory=dict)
     """By email, in lower case: whose one-time codes can be told from others."""
+    family: tuple[Application, ...] = field(default=(), compare=False, repr=False)
+    """All of the file, itself included, and none of them with a family: a code is used once in all of their ledgers."""
 
     @property
     def roots(self) -> tuple[bytes, ...]:

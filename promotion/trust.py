@@ -22,7 +22,7 @@ from promotion.repository.signing import TO_SIGN, Signed
 from promotion.state import State
 
 ANSWERS = frozenset({"approved", "rejected", "withdrawn"})
-DECISIONS = ANSWERS | {"held", "lifted", "frozen", "thawed"}
+DECISIONS = ANSWERS | {"identified", "held", "lifted", "frozen", "thawed"}
 """What approvers may record: what people decide. What is deployed, and the configuration, is for orchestrators to say."""
 PAGE = 64
 """How many records are verified at once."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyotp
 import pytest
 
-from tests.support.shop import Said, Shop
+from tests.support.git import Origin
+from tests.support.shop import WELL, Said, Shop
 
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"
 SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -276,6 +278,35 @@ def test_a_code_is_read_from_standard_input(tmp_path: Path, monkeypatch: pytest.
     shop("withdraw", plan)
     typed("")
     assert "this is not the code of" in unchanged(shop, "approve", plan, "--yes").err
+
+
+def test_a_code_is_used_once_in_all_applications_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one of them is named: the others are asked all the same, and one that is away is said."""
+    gates = [{"type": "approval", "from": ["managers"], "identity": "code"}]
+    shop = Shop(tmp_path, qa={"gates": gates})
+    other = Origin.create(tmp_path / "billing.git", files=WELL)
+    shop.several(shop=str(shop.origin.path), billing=str(other.path))
+    shop.top |= {**MANAGERS, "approvers": {ALICE: {"code_env": "ALICE_SEED"}}}
+    shop.write()
+    shop.round()
+    shop.push("dev", {"web": "2\n"})
+    other.commit("env/dev", {"web": "2\n"})
+    shop.round()
+    monkeypatch.setenv("ALICE_SEED", SEED)
+    by(monkeypatch, ALICE)
+    one, two = (str(shop("-a", name, "--json", "plan", "qa").json["plan_id"]) for name in ("shop", "billing"))
+    known, typed = other.refs(), pyotp.TOTP(SEED).at(datetime.now(UTC) + timedelta(seconds=30))
+    away = other.path.rename(tmp_path / "away.git")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    said = unchanged(shop, "-a", "shop", "approve", one, "--yes")
+    assert f"whether this code of {ALICE} was used for billing cannot be known" in said.err
+    away.rename(other.path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert shop("-a", "shop", "approve", one, "--yes").status == 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    said = unchanged(shop, "-a", "billing", "approve", two, "--yes")
+    assert f"this code of {ALICE} was used already, for shop: wait for the next one" in said.err
+    assert other.refs() == known
 
 
 def test_no_seed_is_said_and_none_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,16 @@ def test_an_approvers_decisions_count(ours: Trusted, kind: str, data: dict[str, 
     assert report.audit(ours.stage.site, ours.stage.world()) == []
 
 
+def test_an_approver_uses_up_a_code(ours: Trusted) -> None:
+    """Their own: what they claim is used, and what they claim of another's is not."""
+    said = {"plan_id": "0" * 64, "source": "0" * 40, "step": 7}
+    ours.record("alice", ours.event("identified", "qa", ALICE, **said))
+    ours.record("bob", ours.event("identified", "qa", ALICE, **said | {"step": 8}))
+    state = ours.stage.world().state
+    assert state.codes == {ALICE: 7}
+    assert list(ours.stage.world().ignored.values()) == [f"{BOB} signed it for {ALICE}"]
+
+
 def forged(ours: Trusted, commit: str) -> dict[str, object]:
     tip = ours.stage.tip("qa")
     tree = ours.stage.site.repository.objects.commit(ours.stage.tip("dev")).tree

@@ -310,7 +310,7 @@ def _what(e: Data) -> str:
             return f"{short(e['revision'])} again, where {short(e['found'])} ran"
         by = f" (changed by {', '.join(e['managers'])})" if e.get("managers") else ""
         return ", ".join(e["paths"][:NAMED]) + by
-    if e["event"] in ("approved", "rejected", "withdrawn", "overridden"):
+    if e["event"] in ("identified", "approved", "rejected", "withdrawn", "overridden"):
         past = f" past {', '.join(e['gates'])}" if "gates" in e else ""
         why = f": {e['reason']}" if e.get("reason") else ""
         return f"plan {e['plan_id'][:8]}{past}{why}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:
 def _pipeline(data: Mapping[str, Any], applications: list[Named], base: Path, path: Path) -> Pipeline:
     heartbeat = data.get("heartbeat", HEARTBEAT)
     made = ((_application(named, heartbeat, base, data), named) for named in applications)
-    return Pipeline(path, tuple(credentials.handed_on(each, named.steps, data, base) for each, named in made))
+    family = tuple(credentials.handed_on(each, named.steps, data, base) for each, named in made)
+    return Pipeline(path, tuple(replace(each, family=family) for each in family))
 
 
 def _application(named: Named, heartbeat: str, base: Path, data: Mapping[str, Any]) -> Application:

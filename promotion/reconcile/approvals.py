@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from promotion import answers, asking, codes, merging, void
-from promotion.errors import AnsweredError, ConfigError, RefusedError
+from promotion import answers, asking, merging, void
+from promotion.errors import AnsweredError, RefusedError
 from promotion.events import Event
 from promotion.gates.approval import PROVES, called
 from promotion.model import Environment, HowWord
 from promotion.observe import Site, World
 from promotion.plan import inputs, plan_id
 from promotion.reconcile.draft import event_for
-from promotion.reconcile.people import record
+from promotion.reconcile.proofs import written
 from promotion.state import Answer, Hold
 from promotion.stored import entries_to_json
 from promotion.texts import person, short
@@ -49,9 +49,9 @@ def approve(
         if how not in proofs:
             wanted = "a signature" if standing.identity == "signed" else "a one-time code"
             raise RefusedError(f"{view.environment.name} wants {wanted}: a name alone does not count there")
-        return _event(site, world, "approved", view, merged, plan, name, {"reason": why, "how": how}, code)
+        return _event(site, "approved", view, merged, plan, name, {"reason": why, "how": how})
 
-    return _written(site, event)
+    return written(site, event, name, how, code)
 
 
 def reject(
@@ -71,9 +71,9 @@ def reject(
         changed = objects.diff(objects.commit(view.tip).tree, merged.tree or "", site.application.roots)
         entries = entries_to_json({path: new for path, (_, new) in changed.items()})
         said_so = {"entries": entries, "reason": why, "how": how}
-        return _event(site, world, "rejected", view, merged, plan, name, said_so, code)
+        return _event(site, "rejected", view, merged, plan, name, said_so)
 
-    return _written(site, event)
+    return written(site, event, name, how, code)
 
 
 def withdraw(site: Site, plan: Plan, *, who: str, how: HowWord = "claimed") -> Event:
@@ -91,7 +91,7 @@ def withdraw(site: Site, plan: Plan, *, who: str, how: HowWord = "claimed") -> E
         data = {"plan_id": mine.plan_id, "source": mine.source, "how": how}
         return replace(event_for(site, "withdrawn", environment, data), by=name)
 
-    return _written(site, event)
+    return written(site, event, name)
 
 
 def _nothing_said(site: Site, world: World, plan: Plan, who: str) -> RefusedError:
@@ -177,35 +177,13 @@ def _short(plan: Plan) -> str:
 
 def _event(
     site: Site,
-    world: World,
     kind: str,
     view: View,
     merged: Merged,
     plan: Plan,
     who: str,
     said: dict[str, Any],
-    code: str | None,
 ) -> Event:
     made_of = inputs(view, plan.commit or "", merged)
     data = {"plan_id": plan.plan_id, "source": plan.commit, "contents": made_of["contents"], "epoch": made_of["epoch"]}
-    step = {"step": _step(site, world, who, code)} if said["how"] == "code" else {}
-    return replace(event_for(site, kind, view.environment, {**data, **said, **step}), by=who)
-
-
-def _step(site: Site, world: World, who: str, code: str | None) -> int:
-    """The step that a one-time code belongs to. Raises RefusedError for one that is wrong or used."""
-    where = site.application.approvers.get(person(who))
-    if where is None:
-        raise ConfigError(f"`approvers` names no seed of {who}, so no code of theirs can be told")
-    step = codes.step(codes.seed(where, who, site.environ), code or "", site.clock(), who)
-    if step is None:
-        raise RefusedError(f"this is not the code of {who} at this time: six digits, at most 30 s old")
-    if step <= world.state.codes.get(person(who), -1):
-        raise RefusedError(f"this code of {who} was used already: wait for the next one")
-    return step
-
-
-def _written(site: Site, event: Any) -> Event:
-    written = record(site, event)
-    assert written is not None
-    return written
+    return replace(event_for(site, kind, view.environment, {**data, **said}), by=who)

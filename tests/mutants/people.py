@@ -11,6 +11,8 @@ ELSEWHERE = "test_safety_people::test_s13_a_no_where_the_decision_is_taken_from_
 MAY_NOT = "test_approvals::test_who_may_not_approve_is_told_so_and_nothing_changes"
 LAST = "test_approvals::test_the_last_word_of_a_person_counts"
 HOPS = "test_safety_people::test_not_author_is_followed_through_three_hops"
+ONCE = "test_proofs::test_a_code_is_used_once_in_all_applications"
+AT_ONCE = "test_proofs::test_a_code_is_used_once_in_two_applications_at_once"
 OVER = "test_cli_approving::test_an_override_that_is_not_allowed_is_one_clear_line"
 
 S8 = (
@@ -98,10 +100,55 @@ S8 = (
     cut(
         "S8",
         "a code is used once",
-        "reconcile.approvals:_step",
-        "step <= world.state.codes.get(person(who), -1)",
+        "reconcile.proofs:_check_unused",
+        "step <= newest",
         "False",
         "test_approvals::test_a_code_is_used_once_by_a_person_wherever",
+        ONCE,
+        AT_ONCE,
+    ),
+    cut(
+        "S8",
+        "a code that was used in another application writes nothing",
+        "reconcile.proofs:_step",
+        "{site.application.name: world.state.codes.get(person(who), -1), **elsewhere}",
+        "{site.application.name: world.state.codes.get(person(who), -1)}",
+        ONCE,
+    ),
+    cut(
+        "S8",
+        "a code that another application claimed meanwhile counts for nothing",
+        "reconcile.proofs:_once",
+        "_check_unused(_used(others, who), who, step)",
+        "None",
+        AT_ONCE,
+        "test_proofs::test_a_code_that_two_applications_claim_at_once_counts_in_none",
+    ),
+    cut(
+        "S8",
+        "a code is claimed before it counts",
+        "reconcile.proofs:_once",
+        "replace(event, event='identified', data={**{k: event.data[k] for k in ('plan_id', 'source')}, 'step': step})",
+        "_with(event, step)",
+        AT_ONCE,
+    ),
+    cut(
+        "S8",
+        "all applications of the file that ask a person are asked",
+        "reconcile.proofs:_asking",
+        "tuple(a for a in others if any(person(who) in (e.approval or {}).get('from', ()) for e in a.environments))",
+        "()",
+        ONCE,
+        AT_ONCE,
+    ),
+    cut(
+        "S8",
+        "an application knows the others of its file, also when it is opened alone",
+        "config.__init__:_pipeline",
+        "replace(each, family=family)",
+        "each",
+        "test_proofs::test_a_file_says_whose_codes_are_one",
+        "test_cli_approving::test_a_code_is_used_once_in_all_applications_of_the_file",
     ),
     cut(
         "S8",
