@@ -467,6 +467,48 @@ def test_what_has_to_stay_stays_until_it_may_go(
     assert objects(place) == {"ConfigMap/a"}
 
 
+def test_what_is_being_deleted_is_looked_after_until_it_is_gone(stub: KubeStub, place: Target) -> None:
+    """Somebody has to finish something first: the server says yes at once, and it is there as long as that takes."""
+    for name in ("a", "b", "c"):
+        stub.put({**config(name), "metadata": {"name": name, "namespace": NS, "finalizers": ["example.com/backup"]}})
+    deploy(place, A, config("a"), config("b"), config("c"), config("d"))
+    for _ in range(3):
+        done = deploy(place, B, config("a"), config("d"))
+        waits = "is being deleted, and waits for example.com/backup"
+        assert (done.revision, done.waits) == (A, True)
+        assert health(place) == (
+            B,
+            Health.PROGRESSING,
+            f"bbbbbbb is being applied: ConfigMap/shop/b: {waits}; ConfigMap/shop/c: {waits}",
+        )
+        assert names(place) == ["ConfigMap/a", "ConfigMap/b", "ConfigMap/c", "ConfigMap/d"]
+    assert len(stub.requests("DELETE")) == 2, "once is enough"
+    stub.remove("ConfigMap", "b", NS)
+    assert deploy(place, B, config("a"), config("d")).revision == A
+    assert names(place) == ["ConfigMap/a", "ConfigMap/c", "ConfigMap/d"]
+    stub.remove("ConfigMap", "c", NS)
+    stub.put({**config("c"), "metadata": {"name": "c", "namespace": NS}})
+    assert deploy(place, B, config("a"), config("d")).revision == B
+    assert (names(place), "ConfigMap/c" in objects(place)) == (["ConfigMap/a", "ConfigMap/d"], True)
+    assert health(place)[:2] == (B, Health.HEALTHY)
+
+
+def test_what_comes_back_to_git_while_it_is_deleted_is_made_again(stub: KubeStub, place: Target) -> None:
+    """Once it is gone; until then nobody touches it."""
+    stub.put({**config("b"), "metadata": {"name": "b", "namespace": NS, "finalizers": ["example.com/backup"]}})
+    deploy(place, A, config("a"), config("b"))
+    deploy(place, B, config("a"))
+    done = deploy(place, C, config("a"), config("b", x="1"))
+    assert done.reading is not None
+    assert done.reading.reason == (
+        "ConfigMap.yaml: ConfigMap/shop/b: is being deleted, and waits for example.com/backup; "
+        "it is made again once it is gone"
+    )
+    stub.remove("ConfigMap", "b", NS)
+    assert deploy(place, C, config("a"), config("b", x="1")).revision == C
+    assert (stub.find("ConfigMap", "b", NS) or {})["data"] == {"x": "1"}
+
+
 def test_suspiciously_much_is_pruned_only_when_somebody_allows_it(stub: KubeStub, place: Target) -> None:
     """Nothing is applied before; for this revision, and not for the next."""
     deploy(place, A, *(config(name) for name in "abcde"))

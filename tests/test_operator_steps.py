@@ -13,7 +13,7 @@ import pytest
 from promotion.engines.kubernetes import conflicts, fields, inventory
 from promotion.engines.kubernetes.inventory import Failure, Inventory, Item
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, Manifest, Ref, digest
-from promotion.engines.kubernetes.steps import foreign, keeps, steps, too_much
+from promotion.engines.kubernetes.steps import Steps, foreign, keeps, steps, too_much
 from promotion.errors import ConfigError
 from promotion.model import Reverted, Subject
 
@@ -237,7 +237,18 @@ def test_pruning_goes_backwards() -> None:
 def test_suspiciously_much_is_not_pruned(have: int, kept: int, less: int, said: str | None) -> None:
     """All of them; or more than half of more than a few. What stays anyway does not count."""
     items = [Item(Ref("", "ConfigMap", "shop", str(n)), "v1", "1", kept=n < kept) for n in range(have)]
-    assert too_much(Inventory({item.ref: item for item in items}), items[kept : kept + less]) == said
+    inventory = Inventory({item.ref: item for item in items})
+    assert too_much(inventory, Steps(delete=tuple(items[kept : kept + less]))) == said
+
+
+def test_what_is_being_deleted_already_is_not_counted_again() -> None:
+    """Neither with what goes now, nor with what there is."""
+    items = [Item(Ref("", "ConfigMap", "shop", str(n)), "v1", "1") for n in range(6)]
+    inventory = Inventory({item.ref: item for item in items})
+    leaves = dict.fromkeys([item.ref for item in items[:4]], "is being deleted")
+    assert too_much(inventory, Steps(delete=(items[4],), leaving=leaves)) is None
+    assert too_much(inventory, Steps(delete=(items[4], items[5]), leaving=leaves)) == "all 2 objects"
+    assert too_much(inventory, Steps(leaving=leaves)) is None
 
 
 def test_another_environments_object_is_known() -> None:

@@ -130,13 +130,17 @@ class Cluster:
         *,
         uid: str | None = None,
         propagation: str = "Background",
-    ) -> None:
-        """Of that uid only, when one is given: ContestedError for another. Raises MissingError, DeniedError, ..."""
+    ) -> bool:
+        """Whether it is gone: else the server has only said yes. Raises MissingError, DeniedError, ...
+
+        Of that uid only, when one is given: ContestedError for another.
+        """
         namespace = namespace or self.namespace
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         options |= {"preconditions": {"uid": uid}} if uid else {}
         said = kind.said(name, namespace)
-        self._ask("DELETE", kind.path(namespace, name), body=options, doing="delete", said=said)
+        answer = self._ask("DELETE", kind.path(namespace, name), body=options, doing="delete", said=said)
+        return bool(answer.get("kind") == "Status")  # of some kinds also what is gone is answered with
 
     def _named(self, body: Mapping[str, Any]) -> tuple[str, str]:
         metadata = body.get("metadata") or {}

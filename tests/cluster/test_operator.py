@@ -123,6 +123,22 @@ def test_what_is_gone_from_git_is_pruned_and_nothing_else(place: Target) -> None
     assert not is_there(place.cluster, CONFIG_MAP, "c", place.namespace)
 
 
+def test_what_has_finalizers_is_in_the_inventory_until_it_is_gone(place: Target) -> None:
+    """The server says yes at once."""
+    deploy(place, A, config("a"), config("b"))
+    edit(place, CONFIG_MAP, "b", {"metadata": {"finalizers": ["example.com/backup"]}})
+    for _ in range(2):
+        assert deploy(place, B, config("a")).waits
+        assert names(place) == ["ConfigMap/a", "ConfigMap/b"]
+    seen = observe(place)
+    assert seen.reading is not None
+    assert (seen.revision, seen.reading.health) == (B, Health.PROGRESSING)
+    assert f"ConfigMap/{place.namespace}/b: is being deleted, and waits for example.com/backup" in seen.reading.reason
+    edit(place, CONFIG_MAP, "b", {"metadata": {"finalizers": None}})
+    assert deploy(place, B, config("a")).revision == B
+    assert names(place) == ["ConfigMap/a"]
+
+
 def test_definitions_and_their_objects_come_in_one_revision(place: Target) -> None:
     """The definition first, and its object once it is established; pruned only where it says so."""
     group = f"{place.namespace}.example.com"

@@ -13,6 +13,7 @@ STAYS = "test_operator_steps::test_what_may_not_be_pruned_stays"
 MUCH = "test_operator_rounds::test_suspiciously_much_is_pruned_only_when_somebody_allows_it"
 FOREIGN = "test_operator_steps::test_what_is_not_ours_is_not_pruned"
 AGAIN = "test_operator_rounds::test_an_object_is_deleted_only_to_be_made_again"
+LEAVES = "test_operator_rounds::test_what_is_being_deleted_is_looked_after_until_it_is_gone"
 INVENTORY = "test_operator_rounds::test_an_inventory_is_no_object_of_any_revision"
 FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
 
@@ -24,6 +25,30 @@ SEEN = (
         "f'{application}.{environment}.{namespace}'",
         "f'{application}.{environment}'",
         "test_operator_rounds::test_two_installations_of_equal_names_do_not_share_what_is_cluster_wide",
+    ),
+    cut(
+        "operator",
+        "what the server only said it would delete is not forgotten",
+        f"{PLACE}.work:delete_all",
+        "left and (why := leaving(left))",
+        "False",
+        LEAVES,
+    ),
+    cut(
+        "operator",
+        "what is being deleted is not forgotten in a later round",
+        f"{PLACE}.work:delete_all",
+        "ref not in failed and ref not in leaves",
+        "ref not in failed",
+        LEAVES,
+    ),
+    cut(
+        "operator",
+        "what is being deleted is not counted as what is there",
+        f"{PLACE}.steps:too_much",
+        "not item.kept and ref not in todo.leaving",
+        "not item.kept",
+        "test_operator_steps::test_what_is_being_deleted_already_is_not_counted_again",
     ),
     cut(
         "S2",

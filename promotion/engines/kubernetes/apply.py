@@ -10,7 +10,7 @@ from promotion.engines.kubernetes import fields
 from promotion.engines.kubernetes.fields import MANAGER
 from promotion.engines.kubernetes.inventory import Target, is_inventory
 from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref
-from promotion.engines.kubernetes.steps import Live, foreign
+from promotion.engines.kubernetes.steps import Live, foreign, leaving
 from promotion.errors import ConfigError, ConflictError
 from promotion.kube import Cluster, Kind
 from promotion.kube.errors import ContestedError, InvalidError, MissingError
@@ -38,8 +38,8 @@ def put(
     """
     cluster, ref = target.cluster, manifest.ref
     if live is not None:
-        if "deletionTimestamp" in live["metadata"]:
-            raise WaitError("is being deleted, and made again once it is gone")
+        if leaves := leaving(live):
+            raise WaitError(f"{leaves}; it is made again once it is gone")
         if is_inventory(live):
             raise ConflictError("is the inventory of an environment, which only its operator writes")
         if (other := foreign(live, target.label)) and not target.force:
@@ -54,7 +54,7 @@ def put(
             raise
     uid = live["metadata"]["uid"]
     remove(cluster, kind, ref, uid)
-    _await(lambda: _is_gone(cluster, kind, ref, uid), deadline, "is being deleted, to be made again")
+    _await(lambda: _left(cluster, kind, ref, uid) is None, deadline, "is being deleted, to be made again")
     return _applied(cluster, kind, manifest, may_take)
 
 
@@ -78,19 +78,22 @@ def _would_be_new(cluster: Cluster, kind: Kind, manifest: Manifest) -> bool:
     return True
 
 
-def remove(cluster: Cluster, kind: Kind, ref: Ref, uid: str) -> None:
-    """Deletes exactly this object, if it is still there."""
+def remove(cluster: Cluster, kind: Kind, ref: Ref, uid: str) -> Live | None:
+    """Deletes exactly this object, if it is still there. What is left of it: somebody has to finish something first."""
     try:
-        cluster.delete(kind, ref.name, ref.namespace or None, uid=uid)
+        if cluster.delete(kind, ref.name, ref.namespace or None, uid=uid):
+            return None
     except MissingError:
-        return
+        return None
+    return _left(cluster, kind, ref, uid)
 
 
-def _is_gone(cluster: Cluster, kind: Kind, ref: Ref, uid: str) -> bool:
+def _left(cluster: Cluster, kind: Kind, ref: Ref, uid: str) -> Live | None:
     try:
-        return bool(cluster.get(kind, ref.name, ref.namespace or None)["metadata"]["uid"] != uid)
+        found = cluster.get(kind, ref.name, ref.namespace or None)
     except MissingError:
-        return True
+        return None
+    return found if found["metadata"]["uid"] == uid else None
 
 
 def served(cluster: Cluster, manifest: Manifest, deadline: float) -> Kind:

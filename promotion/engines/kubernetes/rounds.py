@@ -130,7 +130,7 @@ def _check(target: Target, stored: Stored, todo: Steps, revision: str, manifests
     if not manifests and not stored.inventory.items:
         raise ConfigError(f"{short(revision)} has no objects: nothing was applied")
     allowed = str(stored.annotations.get(ALLOW, ""))
-    much = too_much(stored.inventory, todo.delete)
+    much = too_much(stored.inventory, todo)
     if much and not (len(allowed) >= 7 and revision.startswith(allowed)):
         command = f"kubectl -n {target.namespace} annotate --overwrite {target.where} {ALLOW}={revision}"
         raise RefusedError(

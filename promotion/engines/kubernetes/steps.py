@@ -9,6 +9,7 @@ from typing import Any
 from promotion.engines.kubernetes import fields
 from promotion.engines.kubernetes.inventory import Inventory, Item
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, Manifest, Ref, rank
+from promotion.said import one_line
 
 Live = Mapping[str, Any]
 
@@ -28,6 +29,8 @@ class Steps:
     delete: tuple[Item, ...] = ()
     keep: Mapping[Ref, str] = field(default_factory=dict)
     """What is gone from Git and stays where it is, with why."""
+    leaving: Mapping[Ref, str] = field(default_factory=dict)
+    """What is gone from Git and being deleted already, with what that waits for."""
 
 
 def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref, Live], label: str) -> Steps:
@@ -39,8 +42,10 @@ def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref
     gone = [item for ref, item in items.items() if ref not in wanted]
     ours = [item for item in gone if item.ref in live and is_ours(item, live[item.ref], label)]
     keep = {item.ref: why for item in ours if (why := keeps(item, live[item.ref]))}
-    delete = sorted((i for i in ours if i.ref not in keep), key=lambda i: (rank(i.ref), i.ref), reverse=True)
-    return Steps(apply, {ref: found for ref, found in drift.items() if found}, tuple(delete), keep)
+    go = [item for item in ours if item.ref not in keep]
+    leave = {item.ref: why for item in go if (why := leaving(live[item.ref]))}
+    delete = sorted((i for i in go if i.ref not in leave), key=lambda i: (rank(i.ref), i.ref), reverse=True)
+    return Steps(apply, {ref: found for ref, found in drift.items() if found}, tuple(delete), keep, leave)
 
 
 def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None) -> bool:
@@ -68,9 +73,18 @@ def _drift(manifest: Manifest, item: Item | None, live: Live | None) -> list[tup
 # --- what is gone from Git -----------------------------------------------------------------------------------------
 
 
-def too_much(inventory: Inventory, delete: Sequence[Item]) -> str | None:
+def leaving(live: Live) -> str | None:
+    """What is said of an object that is being deleted."""
+    if "deletionTimestamp" not in live["metadata"]:
+        return None
+    names = [one_line(str(name), 100) for name in live["metadata"].get("finalizers") or ()]
+    return f"is being deleted, and waits for {', '.join(names[:5])}" if names else "is being deleted"
+
+
+def too_much(inventory: Inventory, todo: Steps) -> str | None:
     """What a revision would prune, when it is suspiciously much: `all 3 objects`, `30 of 40 objects`."""
-    have, less = sum(not item.kept for item in inventory.items.values()), sum(not item.kept for item in delete)
+    have = sum(not item.kept and ref not in todo.leaving for ref, item in inventory.items.items())
+    less = sum(not item.kept for item in todo.delete)
     if less and less == have:
         return f"all {have} objects" if have > 1 else "the only object"
     return f"{less} of {have} objects" if have > TRIVIAL and 2 * less > have else None

@@ -15,7 +15,7 @@ from promotion.engines.kubernetes.conflicts import may_take
 from promotion.engines.kubernetes.inventory import Inventory, Item, Target
 from promotion.engines.kubernetes.live import There
 from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref, defined
-from promotion.engines.kubernetes.steps import Steps
+from promotion.engines.kubernetes.steps import Steps, leaving
 from promotion.errors import ConfigError, ConflictError, PromotionError, TemporaryError
 from promotion.kube import Kind
 from promotion.kube.errors import ContestedError, InvalidError, MissingError
@@ -106,12 +106,18 @@ def _why(exc: PromotionError) -> str:
 def delete_all(
     target: Target, outcome: Outcome, gone: Iterable[Ref], todo: Steps, there: There, kinds: Kinds
 ) -> Outcome:
-    """Prunes what is gone from Git, and forgets what is not there or not ours any more. Raises TemporaryError."""
+    """Prunes what is gone from Git, and forgets what is not there or not ours any more. Raises TemporaryError.
+
+    What has to finish something first before it can go is looked after until it is gone.
+    """
     items, failed = dict(outcome.items), dict[Ref, PromotionError]()
+    leaves = dict(todo.leaving)
     for item in todo.delete:
         uid = there.objects[item.ref]["metadata"]["uid"]
         try:
-            remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid)
+            left = remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid)
+            if left and (why := leaving(left)):
+                leaves[item.ref] = why
         except (ConfigError, ConflictError) as exc:
             failed[item.ref] = exc
     for ref in gone:
@@ -121,11 +127,12 @@ def delete_all(
             if not items[ref].kept:
                 log.warning("%s is gone from Git and stays: %s", ref, todo.keep[ref])
             items[ref] = replace(items[ref], kept=True)
-        elif ref not in failed:
+        elif ref not in failed and ref not in leaves:
             del items[ref]
     lines = {ref: f"{ref}: cannot be pruned: {one_line(exc.message, 300)}" for ref, exc in failed.items()}
     errors = tuple(line for ref, line in lines.items() if not _passes(failed[ref]))
-    return Outcome(items, errors, tuple(line for ref, line in lines.items() if _passes(failed[ref])))
+    waits = [line for ref, line in lines.items() if _passes(failed[ref])]
+    return Outcome(items, errors, (*waits, *(f"{ref}: {why}" for ref, why in sorted(leaves.items()))))
 
 
 def summary(lines: Sequence[str], most: int = 2) -> str:
