@@ -50,23 +50,19 @@ class Asked:
         return cls(**_known(data, cls.__slots__))
 
     def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        return _acting(environ, self.by)
+        return acting(environ, self.by)
 
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """The options of `promotion rollback` that a run has no parameter for, and who typed them."""
+    """The options of `promotion rollback` that a run has no parameter for."""
 
-    by: str | None = None
     wait: str | None = None
     """A duration as people write it."""
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Back:
         return cls(**_known(data, cls.__slots__))
-
-    def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        return _acting(environ, self.by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Round:
         return cls(**_known(data, cls.__slots__))
 
     def environ(self, environ: Mapping[str, str]) -> Mapping[str, str]:
-        return _acting(environ, self.by)
+        return acting(environ, self.by)
 
     def has(self, application: str) -> bool:
         return self.environments is None or application in self.environments
@@ -120,7 +116,7 @@ def _known(data: Mapping[str, Any], keys: Sequence[str]) -> Mapping[str, Any]:
     return data
 
 
-def _acting(environ: Mapping[str, str], by: str | None) -> Mapping[str, str]:
+def acting(environ: Mapping[str, str], by: str | None) -> Mapping[str, str]:
     """These variables, with the caller as whoever acts."""
     return {**environ, "PROMOTION_USER": by} if by else environ
 

@@ -25,11 +25,12 @@ from flows.entry import environ
 from flows.page import Page
 from promotion import observe, reconcile, report, wording
 from promotion.config import load
-from promotion.errors import ContendedError, PromotionError, as_bug
+from promotion.errors import ConfigError, ContendedError, PromotionError, as_bug
 from promotion.model import Environment
 from promotion.observe import Site
 from promotion.reconcile import Result
 from promotion.sites import check_names, matching, only, open_sites
+from promotion.sites import who as sites_by
 from promotion.texts import short
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def rollback(
     application: str,
     environment: str,
     reason: str,
+    by: str,
     config: str,
     to: str | None = None,
     dry_run: bool = False,
@@ -58,6 +60,7 @@ def rollback(
         application: Whose environment; a name, or a glob.
         environment: Where to go back; a name, or a glob.
         reason: Why; it is recorded.
+        by: Who asks for it; recorded as said, with whoever serves.
         config: The environments.yaml on the machine that serves.
         to: Which release, also one that was rolled back. A unique prefix is enough.
         dry_run: Write nothing.
@@ -68,17 +71,19 @@ def rollback(
             api, UUID(str(flow_run.id)) if flow_run.id else None, pages.key("rollback", application, environment)
         )
         try:
-            why, wanted = wording.reason(reason, "reason"), Back.of(remote or {})
+            why, who = wording.reason(reason, "reason"), _named(by)
+            wanted, served = Back.of(remote or {}), environ()
             pipeline = only(load(Path(config)), application, "application")
             check_names(pipeline.applications, [environment])
-            with open_sites(pipeline, wanted.environ(environ()), lambda a: bool(matching(a, [environment]))) as sites:
+            with open_sites(pipeline, asked.acting(served, who), lambda a: bool(matching(a, [environment]))) as sites:
                 places = [(site, target) for site in sites for target in matching(site.application, [environment])]
-                done = _all(_Run(page, why, to, dry_run, wanted, told=remote is not None), places)
+                run = _Run(page, why, who, sites_by(served), to, dry_run, wanted, told=remote is not None)
+                done = _all(run, places)
                 if remote is not None:
                     asked.tell(api, page.run, _answer(done, dry_run=dry_run))
                 if remote is None and not dry_run:
-                    return _watched(page, done)
-                return _shown(page, done, dry_run=dry_run)
+                    return _watched(run, done)
+                return _shown(run, done)
         except PromotionError as exc:
             state = states.of_error(exc)
             page.show(state.name, pages.refusal(_name(), str(exc), exc.hint))
@@ -91,12 +96,23 @@ def rollback(
             raise
 
 
+def _named(by: str) -> str:
+    """Who asks for it, as they say. Raises ConfigError."""
+    if not (who := wording.line(by, "a name", "by")):
+        raise ConfigError("a rollback is somebody's: say who asks for it", where="by")
+    return who
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What one run is asked to do everywhere."""
 
     page: Page
     reason: str
+    by: str
+    """Who asks for it, as they say: Prefect does not know who clicks."""
+    through: str
+    """Whoever serves."""
     to: str | None
     dry_run: bool
     wanted: Back
@@ -157,7 +173,9 @@ def _all(run: _Run, places: Sequence[tuple[Site, Environment]]) -> list[_Done]:
 def _one(run: _Run, site: Site, target: Environment) -> Result:
     try:
         chosen = _chosen(site, run.to)
-        result = reconcile.roll_back(site, target, to=chosen, reason=run.reason, dry_run=run.dry_run)
+        result = reconcile.roll_back(
+            site, target, to=chosen, reason=run.reason, dry_run=run.dry_run, through=run.through
+        )
         patience = asked.span_of(run.wanted.wait)
         if patience is None or result.outcome != "rolled-back" or run.dry_run:
             return result
@@ -182,24 +200,25 @@ def _answer(done: Sequence[_Done], *, dry_run: bool) -> dict[str, Any]:
     return asked.backs(hops, [d.error for d in done if d.error], alone=len(done) == 1)
 
 
-def _watched(page: Page, done: list[_Done]) -> State[Any]:
+def _watched(run: _Run, done: list[_Done]) -> State[Any]:
     """Stays until what was pushed has arrived everywhere."""
     for at, each in enumerate(done):
         if each.result is None or each.result.commit is None:
             continue
         for state, news in arrival.verification(each.site, each.target, each.result.commit, "rolled-back"):
             done[at] = _Done(each.site, each.target, each.result, None, each.subjects, state, news)
-            _shown(page, done, dry_run=False)
-    return _shown(page, done, dry_run=False)
+            _shown(run, done)
+    return _shown(run, done)
 
 
-def _shown(page: Page, done: Sequence[_Done], *, dry_run: bool) -> State[Any]:
+def _shown(run: _Run, done: Sequence[_Done]) -> State[Any]:
     """Writes the page; the run's last state."""
     state = _state(done)
-    if dry_run:
+    if run.dry_run:
         state = Completed(name=f"dry run: {state.name}"[:100], message=state.message)
     sections = [line for each in done for line in _section(each)]
-    page.show(state.name, "\n".join([f"## {pages.escape(_name())}", *sections]))
+    who = f"Asked for by **{pages.escape(run.by)}**, recorded by {pages.escape(run.through)}."
+    run.page.show(state.name, "\n".join([f"## {pages.escape(_name())}", "", who, *sections]))
     return state
 
 

@@ -24,7 +24,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "promoted": ("plan_id", "commit", "source", "base", "target", "tree", "until"),
     "rolled-back": (
         *("plan_id", "commit", "restores", "source", "target", "tree"),  # `source` is None on a root
-        *("holds", "lifts", "undone", "reason", "until"),
+        *("holds", "lifts", "undone", "reason", "until"),  # asked for elsewhere: also `how` and `through`
     ),
     "absorbed": ("plan_id", "source", "base", "target"),
     "verified": ("commit", "reasons"),

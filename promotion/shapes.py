@@ -79,7 +79,7 @@ def maybe(of: Shape) -> Shape:
 
 SHAPES: Mapping[str, Shape] = {
     **dict.fromkeys(("commit", "base", "target", "tree", "restores"), commit),
-    **dict.fromkeys(("reason", "how", "plan_id", "epoch"), text),
+    **dict.fromkeys(("reason", "how", "through", "plan_id", "epoch"), text),
     **dict.fromkeys(("reasons", "paths", "managers", "environments", "gates", "approvers", "contents"), many(text)),
     **dict.fromkeys(("undone", "lifts"), many(commit)),
     **dict.fromkeys(("until", "well_since", "degraded_since", "reverted_at"), maybe(time)),

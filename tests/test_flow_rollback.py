@@ -18,7 +18,7 @@ from flows.api import Api
 from flows.promote import promote, propagate
 from flows.rounds import Loop, Prefect, close_rounds, one_round
 from flows.undo import rollback
-from promotion import reconcile
+from promotion import ledger, observe, reconcile, report
 from promotion.config import load
 from promotion.sites import open_sites
 from tests.support.hosted import Hosted
@@ -55,7 +55,8 @@ def shop(tmp_path: Path, client: SyncPrefectClient) -> Hosted:  # noqa: ARG001 -
 
 def back(shop: Hosted, environment: str = "qa", **more: Any) -> Any:
     """The last state of one run."""
-    asked = {"application": "shop", "environment": environment, "reason": "too slow", "config": shop.config, **more}
+    asked = {"application": "shop", "environment": environment, "reason": "too slow", "by": "alice@example.com"}
+    asked |= {"config": shop.config, **more}
     return rollback(**asked, return_state=True)  # type: ignore[call-overload]
 
 
@@ -77,6 +78,7 @@ def test_it_says_what_it_restored_and_how_it_arrived(shop: Hosted, client: SyncP
     text = page(client, state)
     for line in (
         "## shop: qa back",
+        "Asked for by **alice@example.com**, recorded by promotion@localhost.",
         "- **Why:** too slow",
         f"- **Verification:** verified: qa is healthy at {tip[:7]}",
         "- **Restores:** `",
@@ -84,6 +86,22 @@ def test_it_says_what_it_restored_and_how_it_arrived(shop: Hosted, client: SyncP
         "1 file",
     ):
         assert line in text, text
+
+
+def test_the_record_says_who_asked_and_who_serves(shop: Hosted) -> None:
+    """A name that was typed is a claim; Prefect wants one before it starts anything."""
+    back(shop)
+    with open_sites(load(shop.file), os.environ) as (site,):
+        world = observe.survey(site)
+        _, event = next(e for e in ledger.events(site.repository, world.ledger) if e[1].event == "rolled-back")
+        assert report.audit(site, world) == []
+    assert (event.by, event.data["how"], event.data["through"]) == (
+        "alice@example.com",
+        "claimed",
+        "promotion@localhost",
+    )
+    (made,) = [d for d in deployments.deployments(load(shop.file)) if d.name == "rollback"]
+    assert {"environment", "reason", "by"} <= set(made._parameter_openapi_schema.required)
 
 
 def test_a_dry_run_writes_nothing(shop: Hosted) -> None:
@@ -112,6 +130,9 @@ def test_what_fails_in_one_does_not_stop_the_others(shop: Hosted, client: SyncPr
     [
         ({"reason": "{{7*7}}"}, "templates are not filled in"),
         ({"reason": " "}, "a reason is one that people can read"),
+        ({"by": " "}, "by: a rollback is somebody's: say who asks for it"),
+        ({"by": "a\nb"}, "by: a name holds the control character U+000A"),
+        ({"by": "{{7*7}}"}, "by: a name holds `{{`"),
         ({"environment": "qaa"}, "no environment `qaa`; did you mean `qa`?"),
         ({"application": "shopp"}, "no application `shopp`"),
         ({"to": "ffffffff"}, "there is no commit ffffffff"),
@@ -157,7 +178,7 @@ def test_a_run_that_is_run_again_goes_no_further(shop: Hosted, client: SyncPrefe
 def gone(client: SyncPrefectClient, environment: str) -> Any:
     """A run of it that is shown as running, and has no process."""
     deployment = client.read_deployment_by_name("rollback/rollback").id
-    asked = {"application": "shop", "environment": environment, "reason": "too slow"}
+    asked = {"application": "shop", "environment": environment, "reason": "too slow", "by": "alice@example.com"}
     run = client.create_flow_run_from_deployment(deployment, parameters=asked)
     client.set_flow_run_state(run.id, Running(), force=True)
     return run.id

@@ -78,11 +78,11 @@ def rollback(
     from flows import remote
     from flows.asked import Back
 
-    wanted, name = Back(by=who(call.environ), wait=wait), call.environ.get(DEPLOYMENT)
+    wanted, name = Back(wait=wait), call.environ.get(DEPLOYMENT)
     meant = [a.name for a in pipeline.applications if matching(a, [environment])]
     application = meant[0] if len(meant) == 1 else call.application or "*"
     parameters: dict[str, Any] = {"application": application, "environment": environment, "reason": reason}
-    parameters |= {"to": to, "dry_run": dry_run}
+    parameters |= {"by": who(call.environ), "to": to, "dry_run": dry_run}
     said = _followed(call, lambda api: remote.rollback(api, name, parameters, wanted))
     took, done = time.monotonic() - began, list[Done]()
     for hop in said["hops"]:

@@ -280,11 +280,15 @@ EVENT = ("AT", "APPLICATION", "ENV", "EVENT", "WHAT", "BY")
 def history(events: Sequence[Data], now: datetime) -> list[str]:
     """A line for each event; whose it is, where they are of several applications."""
     rows = [
-        (when(e["at"], now), e["application"], e["environment"] or "all", e["event"], _what(e), e["by"]) for e in events
+        (when(e["at"], now), e["application"], e["environment"] or "all", e["event"], _what(e), _by(e)) for e in events
     ]
     if len({e["application"] for e in events}) > 1:
         return table(EVENT, rows)
     return table((EVENT[0], *EVENT[2:]), [(row[0], *row[2:]) for row in rows])
+
+
+def _by(e: Data) -> str:
+    return f"{e['by']} (through {e['through']})" if "through" in e else str(e["by"])
 
 
 def when(text: str, now: datetime) -> str:

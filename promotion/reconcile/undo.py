@@ -22,11 +22,17 @@ log = logging.getLogger(__name__)
 
 
 def roll_back(
-    site: Site, environment: Environment, *, to: str | None = None, reason: str, dry_run: bool = False
+    site: Site,
+    environment: Environment,
+    *,
+    to: str | None = None,
+    reason: str,
+    dry_run: bool = False,
+    through: str | None = None,
 ) -> Result:
     """Restores an earlier release as a new commit, whatever gates and freezes say, unless a freeze is strict.
 
-    `to` is a full commit id. Raises ConfigError when that is no release, and PromotionError.
+    `to` is a full commit id; `through` whoever does it for the one who asks, whose name is only a claim then. Raises ConfigError when that is no release, and PromotionError.
     """
 
     def attempt() -> Result | None:
@@ -36,7 +42,7 @@ def roll_back(
             return made
         if dry_run:
             return went_back(made)
-        part = Part(site, draft.plus(_event_of(site, draft, made)), rollback=made)
+        part = Part(site, draft.plus(_event_of(site, draft, made, through)), rollback=made)
         return landed(part) if write_all([part])[0] is not None else None
 
     return until_made(attempt, f"{site.application.name}/{environment.name}")
@@ -64,7 +70,7 @@ def _decided(site: Site, world: World, environment: Environment, to: str | None,
     return restoring.prepared(site, environment, state, tip, found, reason)
 
 
-def _event_of(site: Site, draft: Draft, made: Rollback) -> Event:
+def _event_of(site: Site, draft: Draft, made: Rollback, through: str | None = None) -> Event:
     """The event of a rollback; its commit R is written first, into the clone only."""
     name, app, back = made.environment.name, made.application.name, made.back
     event = event_for(site, "rolled-back", made.environment, {})
@@ -80,7 +86,8 @@ def _event_of(site: Site, draft: Draft, made: Rollback) -> Event:
     message = message_of(f"{app}: {name} back to {short(back.restores)}", trailers)
     commit = site.repository.commit_tree(made.tree, [made.target], message, event.at)
     until = iso(event.at + made.environment.verify.within)
-    return replace(event, data={**data_of(made), "commit": commit, "until": until})
+    claimed = {"how": "claimed", "through": through} if through else {}
+    return replace(event, data={**data_of(made), "commit": commit, "until": until, **claimed})
 
 
 # --- by itself -------------------------------------------------------------------------------------------------------

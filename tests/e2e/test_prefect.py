@@ -121,11 +121,12 @@ def test_a_rollback_is_a_run(server: Server, serve: Serve, tmp_path: Path) -> No
     assert "alice@example.com" in command("history", "qa", "--event", "rolled-back").stdout
     assert command("thaw", "prod").returncode == 0
     deployment = server.deployment("back", "rollback")["id"]
-    asked = {"application": "back", "environment": "prod", "reason": "too slow, too"}
+    asked = {"application": "back", "environment": "prod", "reason": "too slow, too", "by": "bob@example.com"}
     run = server.ask(f"deployments/{deployment}/create_flow_run", parameters=asked)["id"]
     place = f"{server.url}/api/flow_runs/{run}"
     until(lambda: httpx.get(place).json()["state_name"].startswith("rolled-back"), 90)
     assert httpx.get(place).json()["state_name"] == f"rolled-back {shop.tip('prod')[:7]}"
+    assert "bob@example.com (through " in command("history", "prod", "--event", "rolled-back").stdout
     assert "Traceback" not in logs(server, run)
 
 

@@ -125,6 +125,22 @@ ANSWERED = (
         "reason",
         "test_flow_rollback::test_what_cannot_be_is_said_in_a_line",
     ),
+    cut(
+        "prefect",
+        "who asks to go back is a plain line",
+        "flows.undo:_named",
+        "wording.line(by, 'a name', 'by')",
+        "by",
+        "test_flow_rollback::test_what_cannot_be_is_said_in_a_line",
+    ),
+    cut(
+        "prefect",
+        "a name that was typed is recorded as a claim",
+        "reconcile.undo:_event_of",
+        "{'how': 'claimed', 'through': through} if through else {}",
+        "{}",
+        "test_flow_rollback::test_the_record_says_who_asked_and_who_serves",
+    ),
 )
 
 ENDED = (
