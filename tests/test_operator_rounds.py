@@ -24,6 +24,7 @@ from tests.support.operated import (
     A,
     B,
     C,
+    D,
     Doomed,
     Killed,
     config,
@@ -313,6 +314,75 @@ def test_an_object_is_deleted_only_to_be_made_again(stub: KubeStub, place: Targe
     stub.faults[:] = [Fault(f"{path}web", status=422, times=1)]
     assert deploy(place, B, marked, deployment("db")).revision == B
     assert (stub.find("Deployment", "web", NS) or {})["metadata"]["uid"] != uid
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def job(ttl: int | None = 60, **annotations: str) -> dict[str, Any]:
+    spec = {"template": {"spec": {}}, **({} if ttl is None else {"ttlSecondsAfterFinished": ttl})}
+    kind = {"apiVersion": "batch/v1", "kind": "Job"}
+    return {**kind, "metadata": {"name": "migrate", "annotations": annotations}, "spec": spec}
+
+
+def ended(stub: KubeStub, how: str) -> None:
+    stub.change("Job", "migrate", NS, {"status": {"conditions": [{"type": how, "status": "True"}]}}, "job-controller")
+
+
+@pytest.mark.parametrize(
+    ("how", "word", "why"),
+    [
+        ("Complete", Health.HEALTHY, "2 objects are as applied, and healthy"),
+        ("Failed", Health.DEGRADED, "Job/shop/migrate: has failed, and was removed afterwards"),
+        ("", Health.UNKNOWN, "Job/shop/migrate: was removed before anybody saw it end: give it a ttlSecondsAfter"),
+    ],
+)
+def test_a_job_that_its_cluster_removes_runs_once(
+    stub: KubeStub, place: Target, how: str, word: Health, why: str
+) -> None:
+    """Nothing puts it back, and how it ended is remembered, for as long as Git has the same of it."""
+    deploy(place, A, job(), config("a"))
+    if how:
+        ended(stub, how)
+        deploy(place, A, job(), config("a"))
+    going = {"deletionTimestamp": "2026-11-28T20:00:00Z", "finalizers": ["foregroundDeletion"]}
+    stub.change("Job", "migrate", NS, {"metadata": going}, "kube-controller-manager")
+    for revision in (A, B):
+        done = deploy(place, revision, job(), config("a", x=revision))
+        assert (done.revision, done.reverted) == (revision, ())
+        assert health(place)[1] is word
+    stub.remove("Job", "migrate", NS)
+    for revision in (B, C, C):
+        done = deploy(place, revision, job(), config("a", x=revision))
+        assert (done.revision, done.reverted, stub.find("Job", "migrate", NS)) == (revision, (), None)
+        assert health(place)[:2] == (revision, word)
+        assert health(place)[2].startswith(why)
+    assert deploy(place, D, job(run="again"), config("a")).revision == D
+    assert stub.find("Job", "migrate", NS) is not None
+    assert health(place)[1] is Health.PROGRESSING
+    deploy(place, A, config("a"))
+    assert names(place) == ["ConfigMap/a"]
+
+
+def test_a_job_that_nobody_removes_is_put_back(stub: KubeStub, place: Target) -> None:
+    """Without a ttlSecondsAfterFinished it was a person who did."""
+    deploy(place, A, job(None), config("a"))
+    ended(stub, "Complete")
+    deploy(place, A, job(None), config("a"))
+    stub.remove("Job", "migrate", NS)
+    assert deploy(place, A, job(None), config("a")).reverted == ("Job/shop/migrate",)
+
+
+def test_a_job_of_somebody_else_says_nothing_of_ours(stub: KubeStub, place: Target) -> None:
+    """How it ended is said of that very object."""
+    deploy(place, A, job(), config("a"))
+    stub.remove("Job", "migrate", NS)
+    stub.put({**job(), "metadata": {"name": "migrate", "namespace": NS}})
+    ended(stub, "Complete")
+    assert health(place) == (A, Health.PROGRESSING, "Job/shop/migrate: was changed since it was applied")
+    with suppress(Killed):
+        deploy(target(Doomed(place.cluster, 6), NS), A, job(), config("a"))
+    assert [entry[9] for entry in kept(place)["objects"] if entry[2] == "Job"] == ["started"]
 
 
 # --- drift and conflicts --------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from promotion.model import Reverted, Subject
 
 LABEL = "shop.prod"
 SUBJECT = Subject("shop", "prod", "a" * 40)
+JOB = Ref("batch", "Job", "shop", "migrate")
 WEB = Ref("apps", "Deployment", "shop", "web")
 
 
@@ -260,6 +261,14 @@ def test_another_environments_object_is_known() -> None:
 # --- the inventory --------------------------------------------------------------------------------------------------
 
 AT = datetime(2026, 11, 28, 20, tzinfo=UTC)
+
+
+def test_an_inventory_of_an_older_version_is_read() -> None:
+    """Which kept nothing of how far a Job is."""
+    found = replace(big(2), items={WEB: ITEM, JOB: Item(JOB, "v1", "2", run="Complete")})
+    said = inventory.decoded(inventory.encoded(found, SUBJECT))
+    assert [len(entry) for entry in said["objects"]] == [9, 10]
+    assert inventory.parsed(said) == found
 
 
 def big(count: int) -> Inventory:

@@ -42,6 +42,8 @@ pytestmark = pytest.mark.cluster
 
 CRD = kube.Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 
+JOB = kube.Kind("batch", "v1", "Job", "jobs", True)
+
 
 @pytest.fixture
 def client(cluster: ApiServer, tmp_path: Path) -> kube.Cluster:
@@ -76,6 +78,10 @@ def definition(group: str) -> dict[str, Any]:
             "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
         },
     }
+
+
+def pod() -> dict[str, Any]:
+    return {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "web:1"}]}}
 
 
 def widget(group: str) -> dict[str, Any]:
@@ -137,6 +143,34 @@ def test_what_has_finalizers_is_in_the_inventory_until_it_is_gone(place: Target)
     edit(place, CONFIG_MAP, "b", {"metadata": {"finalizers": None}})
     assert deploy(place, B, config("a")).revision == B
     assert names(place) == ["ConfigMap/a"]
+
+
+def test_a_job_that_its_cluster_removes_runs_once(place: Target) -> None:
+    """Its content counts: the cluster's own controllers end and remove it."""
+    spec = {"completions": 0, "ttlSecondsAfterFinished": 1, "template": pod()}
+    migrate = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"}, "spec": spec}
+    assert deploy(place, A, migrate, config("a")).revision == A
+    until(lambda: not is_there(place.cluster, JOB, "migrate", place.namespace), 60)
+    for revision in (A, B):
+        done = deploy(place, revision, migrate, config("a", x=revision))
+        assert (done.revision, done.reverted) == (revision, ())
+        assert not is_there(place.cluster, JOB, "migrate", place.namespace)
+    seen = observe(place)
+    assert seen.reading is not None
+    assert (seen.revision, seen.reading.health) == (B, Health.UNKNOWN), "nobody looked while it was there"
+    migrate["spec"] = {**spec, "ttlSecondsAfterFinished": 10}
+    deploy(place, C, migrate, config("a"))
+
+    def has_ended() -> bool:
+        deploy(place, C, migrate, config("a"))
+        return [entry[9] for entry in kept(place)["objects"] if entry[2] == "Job"] == ["Complete"]
+
+    until(has_ended, 60)
+    until(lambda: not is_there(place.cluster, JOB, "migrate", place.namespace), 60)
+    assert deploy(place, C, migrate, config("a")).revision == C
+    assert not is_there(place.cluster, JOB, "migrate", place.namespace)
+    seen = observe(place)
+    assert (seen.revision, seen.reading and seen.reading.health) == (C, Health.HEALTHY)
 
 
 def test_definitions_and_their_objects_come_in_one_revision(place: Target) -> None:

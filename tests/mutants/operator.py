@@ -14,6 +14,7 @@ MUCH = "test_operator_rounds::test_suspiciously_much_is_pruned_only_when_somebod
 FOREIGN = "test_operator_steps::test_what_is_not_ours_is_not_pruned"
 AGAIN = "test_operator_rounds::test_an_object_is_deleted_only_to_be_made_again"
 LEAVES = "test_operator_rounds::test_what_is_being_deleted_is_looked_after_until_it_is_gone"
+RUNS = "test_operator_rounds::test_a_job_that_its_cluster_removes_runs_once"
 INVENTORY = "test_operator_rounds::test_an_inventory_is_no_object_of_any_revision"
 FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
 
@@ -49,6 +50,54 @@ SEEN = (
         "not item.kept and ref not in todo.leaving",
         "not item.kept",
         "test_operator_steps::test_what_is_being_deleted_already_is_not_counted_again",
+    ),
+    cut(
+        "operator",
+        "a Job that its cluster removed is not run again",
+        f"{PLACE}.steps:is_as_applied",
+        "is_untouched(item, live) or has_run(item, live)",
+        "is_untouched(item, live)",
+        RUNS,
+    ),
+    cut(
+        "operator",
+        "a Job that is being removed is not run again",
+        f"{PLACE}.steps:has_run",
+        "live is None or ('deletionTimestamp' in live['metadata'] and live['metadata'].get('uid') == item.uid)",
+        "live is None",
+        RUNS,
+    ),
+    cut(
+        "operator",
+        "a Job that nobody removes by itself was removed by a person",
+        f"{PLACE}.steps:run_of",
+        "spec.get('ttlSecondsAfterFinished') is None",
+        "False",
+        "test_operator_rounds::test_a_job_that_nobody_removes_is_put_back",
+    ),
+    cut(
+        "S3",
+        "a Job that nobody saw end is not healthy",
+        f"{PLACE}.watch:_ran",
+        "if run == 'Complete':",
+        "run in ('Complete', 'started')",
+        RUNS,
+    ),
+    cut(
+        "S3",
+        "a Job that failed is not healthy once it is gone",
+        f"{PLACE}.steps:run_of",
+        "('Failed', 'Complete')",
+        "('Complete',)",
+        RUNS,
+    ),
+    cut(
+        "S3",
+        "how a Job ended is said of that very Job",
+        f"{PLACE}.rounds:_with_runs",
+        "found['metadata']['uid'] == item.uid",
+        "True",
+        "test_operator_rounds::test_a_job_of_somebody_else_says_nothing_of_ours",
     ),
     cut(
         "S2",

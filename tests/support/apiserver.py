@@ -27,7 +27,16 @@ import yaml
 T = TypeVar("T")
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 CRDS = Path(__file__).resolve().parents[3] / "shared/crds"
-CONTROLLERS = ("deployment", "replicaset", "statefulset", "daemonset", "job", "cronjob", "namespace")
+CONTROLLERS = (
+    "deployment",
+    "replicaset",
+    "statefulset",
+    "daemonset",
+    "job",
+    "cronjob",
+    "namespace",
+    "ttl-after-finished",
+)
 USERS = ("admin", "somebody", "outsider")
 """`admin` may do everything, the others nothing until a test gives them rights."""
 MERGE = "application/merge-patch+json"

@@ -65,6 +65,8 @@ class Item:
     fields: str = ""
     kept: bool = False
     """Gone from Git, and left where it is."""
+    run: str = ""
+    """Of a Job that its cluster removes once it has finished: `started`, `Complete` or `Failed`; of all else ''."""
 
     @property
     def api_version(self) -> str:
@@ -210,6 +212,7 @@ def _as_json(inventory: Inventory, subject: Subject) -> dict[str, Any]:
         "reverted": records,
         "objects": [
             [i.ref.group, i.version, i.ref.kind, i.ref.namespace, i.ref.name, i.uid, i.digest, i.fields, i.kept]
+            + ([i.run] if i.run else [])
             for i in inventory.items.values()
         ],
     }
@@ -218,9 +221,9 @@ def _as_json(inventory: Inventory, subject: Subject) -> dict[str, Any]:
 def parsed(said: Mapping[str, Any]) -> Inventory:
     """What `decoded` gave. Raises KeyError, TypeError, ValueError."""
     items = {}
-    for group, version, kind, namespace, name, uid, digest, fields, kept in said["objects"]:
+    for group, version, kind, namespace, name, *rest in said["objects"]:
         ref = Ref(group, kind, namespace, name)
-        items[ref] = Item(ref, version, uid, digest, fields, kept)
+        items[ref] = Item(ref, version, *rest)
     failure = said["failure"]
     return Inventory(
         items,

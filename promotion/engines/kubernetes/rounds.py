@@ -18,7 +18,7 @@ from promotion.engines.kubernetes import inventory, live
 from promotion.engines.kubernetes.conflicts import put_back
 from promotion.engines.kubernetes.inventory import Failure, Inventory, Item, Stored, Target
 from promotion.engines.kubernetes.objects import Manifest, Ref, defined, doubles, ordered, placed
-from promotion.engines.kubernetes.steps import Steps, steps, too_much
+from promotion.engines.kubernetes.steps import Live, Steps, run_of, steps, too_much
 from promotion.engines.kubernetes.work import Kinds, Outcome, apply_all, delete_all, summary
 from promotion.errors import ConfigError, RefusedError, TemporaryError
 from promotion.kube import Cluster, Kind
@@ -37,17 +37,18 @@ ERRORS, LONGEST = 10, 300
 def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest]]) -> Deployed:
     """Makes the cluster have exactly the objects of a revision. Raises PromotionErrors, after it kept why."""
     stored = inventory.load(target)
+    before = stored.inventory
     try:
         manifests, kinds = _placed(target, list(render()))
-        there = live.read(target.cluster, _known(target.cluster, manifests, stored.inventory, kinds), target.label)
-        todo = steps(manifests, stored.inventory, there.objects, target.label)
+        there = live.read(target.cluster, _known(target.cluster, manifests, before, kinds), target.label)
+        before = _with_runs(before, there.objects)
+        todo = steps(manifests, before, there.objects, target.label)
         _check(target, stored, todo, revision, manifests)
-        todo = put_back(target.force, stored.inventory, revision, datetime.now(UTC), todo, there.denied)
+        todo = put_back(target.force, before, revision, datetime.now(UTC), todo, there.denied)
     except (ConfigError, RefusedError) as exc:
         lines = exc.problems if isinstance(exc, ConfigError) and exc.problems else (exc.message,)
-        _save(target, stored, replace(stored.inventory, failure=_failure(revision, lines)))
+        _save(target, stored, replace(before, failure=_failure(revision, lines)))
         raise
-    before = stored.inventory
     stored = _save(target, stored, _widened(before, revision, todo))
     outcome = Outcome(stored.inventory.items)
     if todo.apply:
@@ -167,6 +168,16 @@ def _widened(before: Inventory, revision: str, todo: Steps) -> Inventory:
     failure = before.failure if before.failure and before.failure.revision == revision else None
     now = replace(before, items={**before.items, **new}, applying=revision, failure=failure)
     return inventory.with_record(now, datetime.now(UTC), revision, _unrecorded(before, revision, todo.drift))
+
+
+def _with_runs(before: Inventory, there: Mapping[Ref, Live]) -> Inventory:
+    """With how far what its cluster removes once it has finished has come: afterwards nobody can tell."""
+    seen = {
+        ref: replace(item, run=run)
+        for ref, item in before.items.items()
+        if (found := there.get(ref)) and found["metadata"]["uid"] == item.uid and (run := run_of(found)) != item.run
+    }
+    return replace(before, items={**before.items, **seen}) if seen else before
 
 
 def _unrecorded(before: Inventory, revision: str, drift: Mapping[Ref, list[tuple[str, str]]]) -> dict[Ref, Any]:

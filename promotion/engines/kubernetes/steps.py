@@ -49,8 +49,10 @@ def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref
 
 
 def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None) -> bool:
-    """Whether this very object has what was applied, and nobody took any of it."""
-    return item is not None and not item.kept and item.digest == manifest.digest and is_untouched(item, live)
+    """Whether this very object has what was applied, and nobody took any of it; or has run, and is gone since."""
+    if item is None or item.kept or item.digest != manifest.digest:
+        return False
+    return is_untouched(item, live) or has_run(item, live)
 
 
 def is_untouched(item: Item, live: Live | None) -> bool:
@@ -58,6 +60,25 @@ def is_untouched(item: Item, live: Live | None) -> bool:
     if live is None or "deletionTimestamp" in live["metadata"]:
         return False
     return live["metadata"].get("uid") == item.uid and fields.ours(live) == item.fields
+
+
+def run_of(live: Live) -> str:
+    """What is kept of a Job that its cluster removes once it has finished: how far it is; '' of all else."""
+    spec, status = live.get("spec") or {}, live.get("status") or {}
+    if (live["apiVersion"], live["kind"]) != ("batch/v1", "Job") or spec.get("ttlSecondsAfterFinished") is None:
+        return ""
+    conditions = {str(c.get("type")): c.get("status") for c in status.get("conditions") or () if isinstance(c, dict)}
+    return next((how for how in ("Failed", "Complete") if conditions.get(how) == "True"), "started")
+
+
+def has_run(item: Item, live: Live | None) -> bool:
+    """Whether an object is one that its cluster removes once it has finished, and is gone, or going.
+
+    Nobody sees how a Job ended that is removed between two looks, so it counts as having run: it runs once, whatever it did.
+    """
+    if not item.run or not item.uid:
+        return False
+    return live is None or ("deletionTimestamp" in live["metadata"] and live["metadata"].get("uid") == item.uid)
 
 
 def _drift(manifest: Manifest, item: Item | None, live: Live | None) -> list[tuple[str, str]]:

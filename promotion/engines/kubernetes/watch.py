@@ -14,7 +14,7 @@ from promotion.engines.contract import Deployed
 from promotion.engines.kubernetes import inventory, live
 from promotion.engines.kubernetes.inventory import Inventory, Item, Target
 from promotion.engines.kubernetes.objects import Ref
-from promotion.engines.kubernetes.steps import is_untouched
+from promotion.engines.kubernetes.steps import has_run, is_untouched, run_of
 from promotion.engines.kubernetes.work import summary
 from promotion.errors import TemporaryError
 from promotion.kube import Cluster, Kind
@@ -68,13 +68,25 @@ def _readings(
 ) -> Iterator[tuple[Ref, Reading]]:
     now = datetime.now(UTC)
     for ref, item in items.items():
-        if (found := there.get(ref)) is None:
+        found = there.get(ref)
+        if has_run(item, found):
+            yield ref, _ran((run_of(found) if found else "") or item.run)
+        elif found is None:
             yield ref, Reading(Health.MISSING, "is gone")
-            continue
-        if is_untouched(item, found):
+        elif is_untouched(item, found):
             yield ref, health.judge(found, rules, now)
         else:  # how ever it does, it is not how the revision does
             yield ref, Reading(Health.PROGRESSING, "was changed since it was applied")
+
+
+def _ran(run: str) -> Reading:
+    """What is known of a Job that was removed by its ttlSecondsAfterFinished."""
+    if run == "Complete":
+        return Reading(Health.HEALTHY, "has run, and was removed afterwards")
+    if run == "Failed":
+        return Reading(Health.DEGRADED, "has failed, and was removed afterwards")
+    why = "was removed before anybody saw it end: give it a ttlSecondsAfterFinished longer than the time between two rounds"
+    return Reading(Health.UNKNOWN, why)
 
 
 def _kind(cluster: Cluster, item: Item) -> Kind | None:

@@ -15,7 +15,7 @@ from promotion.engines.kubernetes.conflicts import may_take
 from promotion.engines.kubernetes.inventory import Inventory, Item, Target
 from promotion.engines.kubernetes.live import There
 from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref, defined
-from promotion.engines.kubernetes.steps import Steps, leaving
+from promotion.engines.kubernetes.steps import Steps, leaving, run_of
 from promotion.errors import ConfigError, ConflictError, PromotionError, TemporaryError
 from promotion.kube import Kind
 from promotion.kube.errors import ContestedError, InvalidError, MissingError
@@ -64,7 +64,9 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
             kind = _kind(target, manifest, kinds, deadline)
             may = partial(may_take, target.force, before, ref, datetime.now(UTC))
             made = put(target, kind, manifest, there.objects.get(ref), may, deadline)
-            items[ref] = Item(ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made))
+            items[ref] = Item(
+                ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made), run=run_of(made)
+            )
         except (ConfigError, ConflictError) as exc:
             is_error = not _passes(exc, coming=(ref.group, ref.kind) in kinds.coming)
             (errors if is_error else waits).append(f"{manifest.where}: {ref}: {_why(exc)}")
