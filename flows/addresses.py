@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from promotion.web import Door, Limits, UnansweredError
 
 QUICKLY = Limits(connect=1.0, idle=1.0, total=1.5)
 """For an address beside an answer that is there already."""
+MOST = 100
+"""How many plans are asked about at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +38,36 @@ def asked(address: str, application: str) -> Request | None:
     return Request(found[0]["parameters"]["plan"], _page(address, found[0])) if found else None
 
 
-def asks(plan_id: str, environ: Mapping[str, str]) -> str | None:
-    """Where people are asked about a plan now, on the server that PREFECT_API_URL names; None where that is not known at once."""
+def asks(plans: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Where people are asked about plans now, by plan id, on the server that PREFECT_API_URL names; what is not known at once is left out."""
     api = environ.get("PREFECT_API_URL", "").rstrip("/")
-    if not api.startswith(("http://", "https://")) or "@" in api:
-        return None
+    if not plans or not api.startswith(("http://", "https://")) or "@" in api:
+        return {}
+    tags = {f"plan-{plan_id[:16]}": plan_id for plan_id in plans[:MOST]}
     open_states = {"type": {"any_": ["PAUSED", "SCHEDULED", "PENDING", "RUNNING"]}}
-    question = {"state": open_states, "tags": {"all_": [f"plan-{plan_id[:16]}"]}}
+    question = {
+        "flow_runs": {"state": open_states, "tags": {"any_": [*tags]}},
+        "flows": {"name": {"any_": ["approve"]}},
+    }
+    ui = environ.get("PREFECT_UI_URL", api).rstrip("/").removesuffix("/api")
+    found: dict[str, str] = {}
     with suppress(UnansweredError, ValueError, LookupError, TypeError):
-        found = _runs(
-            api.removesuffix("/api"), {"flow_runs": question, "flows": {"name": {"any_": ["approve"]}}}, environ
-        )
-        return _page(environ.get("PREFECT_UI_URL", api).rstrip("/").removesuffix("/api"), found[0])
-    return None
+        for run in _runs(api.removesuffix("/api"), question, environ, MOST):
+            for tag in set(run["tags"]) & tags.keys():
+                found.setdefault(tags[tag], _page(ui, run))
+    return found
 
 
 def _page(address: str, run: dict[str, Any]) -> str:
     return f"{address}/runs/flow-run/{run['id']}"
 
 
-def _runs(address: str, question: dict[str, Any], environ: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-    """The first one that is found. Raises UnansweredError, and ValueError for what is no list of runs."""
+def _runs(
+    address: str, question: dict[str, Any], environ: Mapping[str, str] | None = None, most: int = 1
+) -> list[dict[str, Any]]:
+    """The first ones that are found. Raises UnansweredError, and ValueError for what is no list of runs."""
     headers = {"Content-Type": "application/json", **_who(environ or {})}
-    content = json.dumps({**question, "limit": 1}).encode()
+    content = json.dumps({**question, "limit": most}).encode()
     limits = Limits() if environ is None else QUICKLY
     with Door() as door:
         answer = door.ask("POST", f"{address}/api/flow_runs/filter", headers=headers, content=content, limits=limits)

@@ -180,13 +180,14 @@ def test_waiting_rewrites_one_line_on_a_terminal(shop: Shop) -> None:
     assert err.endswith("\r\x1b[K")
 
 
-def test_looking_loads_neither_rich_nor_an_http_client(shop: Shop) -> None:
+@pytest.mark.parametrize("verb", ["status", "approve"])
+def test_looking_loads_neither_rich_nor_an_http_client(shop: Shop, verb: str) -> None:
     """They take as long to load as all the rest."""
     code = (
         "import sys; from promotion.cli import main; main(sys.argv[1:]);"
         "print(*sorted({'rich', 'httpx', 'prefect', 'flows'} & set(sys.modules)))"
     )
-    command = [sys.executable, "-c", code, "-c", str(shop.file), "status"]
+    command = [sys.executable, "-c", code, "-c", str(shop.file), verb]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
 

@@ -401,6 +401,26 @@ def test_plan_names_the_page(asking: Callable[..., Asking], monkeypatch: pytest.
         assert f"  next    promotion approve {plan}" in typed(it.shop.file, "plan", "qa").out.splitlines()
 
 
+def test_what_waits_for_people_names_the_pages(asking: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whoever may approve, and for whoever may only tell others; a server that is away costs nothing but the addresses."""
+    it = asking()
+    run = it.asked()
+    plan, api = run.parameters["plan"][:8], str(it.client.api_url).rstrip("/")
+    page = f"{api.removesuffix('/api')}/runs/flow-run/{run.id}"
+
+    def lines(who: str) -> list[str]:
+        monkeypatch.setenv("PROMOTION_USER", who)
+        return typed(it.shop.file, "approve").out.splitlines()[1:]
+
+    assert lines(ALICE) == [f"  next    promotion approve {plan}"]
+    monkeypatch.setenv("PREFECT_API_URL", api)
+    assert lines(ALICE) == [f"  next    promotion approve {plan}   or   {page}"]
+    assert lines(DAVE) == [f"  asked   {page}", f"nothing waits for {DAVE}"]
+    assert [row["page"] for row in typed(it.shop.file, "--json", "approve").json["waiting"]] == [page]
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    assert lines(ALICE) == [f"  next    promotion approve {plan}"]
+
+
 def test_without_a_server_the_command_line_is_enough(asking: Callable[..., Asking]) -> None:
     """The loop promotes by itself; the request that Prefect still shows is ended from Git once the server is back."""
     it = asking()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from promotion import observe, reconcile, report
 from promotion.cli import render, shown
 from promotion.cli.context import Call, call_of, sites_of
+from promotion.cli.look import asked_at
 from promotion.cli.output import answer, is_terminal, note, printed
 from promotion.cli.output import shown as rendered
 from promotion.cli.people import Reason, Sign
@@ -88,7 +89,7 @@ def withdraw(context: typer.Context, plan: Named, sign: Sign = False) -> int:
 
 def _waiting(call: Call) -> int:
     """What waits for people, in all applications; first what waits for whoever asks."""
-    rows: list[dict[str, Any]] = []
+    waiting: list[tuple[Site, Plan]] = []
     errors: list[PromotionError] = []
     with sites_of(call) as found:
         who = found[0][0].by
@@ -103,7 +104,9 @@ def _waiting(call: Call) -> int:
                 continue
             for plan in plans:
                 shown.remember(site, plan)
-                rows.append(_row(site, plan, who))
+                waiting.append((site, plan))
+    pages = asked_at(call, [plan for _, plan in waiting])
+    rows = [_row(site, plan, who) | {"page": pages.get(plan.plan_id or "")} for site, plan in waiting]
     rows.sort(key=lambda row: not row["may"])
     answer(call, {"waiting": rows, "who": who}, _lines(rows, who))
     for error in errors:
@@ -124,13 +127,15 @@ def _row(site: Site, plan: Plan, who: str) -> dict[str, Any]:
     }
 
 
-def _lines(rows: Sequence[dict[str, Any]], who: str) -> list[str]:
-    lines = [
-        f"{render.hop(row['application'], row['environment'], row['source'])}   {row['reason']}   plan {row['plan_id'][:8]}"
-        for row in rows
-    ]
-    mine = [f"  next    promotion approve {row['plan_id'][:8]}" for row in rows if row["may"]]
-    return [*lines, *mine] if mine else [*lines, f"nothing waits for {who}"]
+def _lines(rows: Sequence[dict[str, Any]], who: str) -> Iterator[str]:
+    for row in rows:
+        plan, page = row["plan_id"][:8], row["page"]
+        yield f"{render.hop(row['application'], row['environment'], row['source'])}   {row['reason']}   plan {plan}"
+        ways = [*([f"promotion approve {plan}"] if row["may"] else []), *([page] if page else [])]
+        if ways:
+            yield f"  {'next' if row['may'] else 'asked':<7} {'   or   '.join(ways)}"
+    if not any(row["may"] for row in rows):
+        yield f"nothing waits for {who}"
 
 
 # --- one plan --------------------------------------------------------------------------------------------------------

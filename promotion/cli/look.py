@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -151,22 +151,23 @@ def plan(
         world = read(site, [site.application.environment(target.source)], live=live)
         decided = resolution_of(site, resolution) if resolution else None
         made = answers.plan(site, world, target, chosen=chosen, resolution=decided)
-        data = report.plan(site, made, report.assumed(site, world)) | {"page": _asked_at(call, made)}
+        data = report.plan(site, made, report.assumed(site, world)) | {
+            "page": asked_at(call, [made]).get(made.plan_id or "")
+        }
         remembered.remember(site, made)
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
     return judged(made).status
 
 
-def _asked_at(call: Call, made: Plan) -> str | None:
-    """The page of the run that asks people about a plan, where PREFECT_API_URL says whom to ask for it."""
-    if made.plan_id is None or made.asked is None or made.asked.verdict.verdict != "wait":
-        return None
-    if "PREFECT_API_URL" not in call.environ:
-        return None
+def asked_at(call: Call, plans: Sequence[Plan]) -> Mapping[str, str]:
+    """The pages of the runs that ask people about plans, by plan id, where PREFECT_API_URL says whom to ask for them."""
+    waiting = [p.plan_id for p in plans if p.plan_id and p.asked is not None and p.asked.verdict.verdict == "wait"]
+    if not waiting or "PREFECT_API_URL" not in call.environ:
+        return {}
     from flows import addresses  # a tenth of a second
 
-    return addresses.asks(made.plan_id, call.environ)
+    return addresses.asks(waiting, call.environ)
 
 
 def _difference(site: Site, made: Plan) -> list[str]:
