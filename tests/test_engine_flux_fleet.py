@@ -192,6 +192,8 @@ def test_a_release_that_is_below(stub: KubeStub) -> None:
     stub.put(release(condition("Ready", "False", "UpgradeFailed", "timed out")))
     assert seen(stub) == (M, DEGRADED)
     stub.put(release())
+    for each in flux.packed():
+        stub.put(each)
     assert seen(stub) == (M, HEALTHY)
 
 

@@ -16,7 +16,7 @@ from promotion.engines.flux.tree import Walk, whole
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Health, Reading, Subject
 from tests.support import flux
-from tests.support.flux import BRANCH, URL, M, N, P, at, condition, failing, release, repository, running
+from tests.support.flux import BRANCH, URL, M, N, P, at, condition, failing, packed, release, repository, running
 
 SUBJECT = Subject("shop", "qa", M, URL, BRANCH)
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -207,7 +207,7 @@ def test_what_those_below_made_counts_too() -> None:
 def test_a_release_below_is_judged_by_us() -> None:
     """Also where Flux waits: to it one without a status is current."""
     top = flux.kustomization(M, entries=[CHART])
-    assert health(top, repository(M), release()) is HEALTHY
+    assert health(top, repository(M), release(), *packed()) is HEALTHY
     assert health(top, repository(M), {**release(), "status": {}}) is PROGRESSING
     assert health(top, repository(M), release(generation=2)) is PROGRESSING
 
@@ -215,12 +215,13 @@ def test_a_release_below_is_judged_by_us() -> None:
 def test_what_a_release_lists_is_judged() -> None:
     """Its own inventory where there is one; where Helm does not wait and lists nothing, nothing is known."""
     top, listed = flux.kustomization(M, entries=[CHART]), {"inventory": flux.inventory()}
-    assert health(top, repository(M), release(status=listed), web=deployment()) is HEALTHY
-    assert health(top, repository(M), release(status=listed), web=deployment(PROGRESSING)) is PROGRESSING
+    above = (top, repository(M), *packed())
+    assert health(*above, release(status=listed), web=deployment()) is HEALTHY
+    assert health(*above, release(status=listed), web=deployment(PROGRESSING)) is PROGRESSING
     hasty = {"upgrade": {"disableWait": True}}
-    assert health(top, repository(M), release(spec=hasty)) is UNKNOWN
-    assert health(top, repository(M), release(spec=hasty, status=listed), web=deployment()) is HEALTHY
-    assert health(top, repository(M), release(spec={"kubeConfig": {"secretRef": {}}}, status=listed)) is HEALTHY
+    assert health(*above, release(spec=hasty)) is UNKNOWN
+    assert health(*above, release(spec=hasty, status=listed), web=deployment()) is HEALTHY
+    assert health(*above, release(spec={"kubeConfig": {"secretRef": {}}}, status=listed)) is HEALTHY
 
 
 # --- in any order ----------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.cluster
 PATHS = {
     "Kustomization": "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{}/kustomizations",
     "GitRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{}/gitrepositories",
+    "OCIRepository": "/apis/source.toolkit.fluxcd.io/v1/namespaces/{}/ocirepositories",
     "HelmRelease": "/apis/helm.toolkit.fluxcd.io/v2/namespaces/{}/helmreleases",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
 }
@@ -144,9 +145,28 @@ def test_a_release_that_flux_takes_for_current(place: Place) -> None:
     """A HelmRelease without a status under a Kustomization that waits."""
     place.post(flux.repository(M))
     place.post(flux.kustomization(M, entries=[f"{place.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]))
-    place.post({**flux.release(), "status": {}})
+    place.post({**flux.imaged(), "status": {}})
     assert place.seen() == (M, Health.PROGRESSING)
-    place.status(flux.release())
+    place.post(flux.image())
+    place.status(flux.imaged())
+    assert place.seen() == (M, Health.HEALTHY)
+
+
+def test_a_commit_that_changes_the_chart_only(place: Place) -> None:
+    """The tag of an OCIRepository: its HelmRelease stays Ready, of its own generation, until helm-controller looks."""
+    place.post(flux.repository(M))
+    place.post(flux.kustomization(M, entries=[f"{place.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]))
+    place.post(flux.imaged())
+    place.post(flux.image())
+    assert place.seen() == (M, Health.HEALTHY)
+    place.patch("OCIRepository", "web", {"spec": {"ref": {"tag": "1.1.0"}}})
+    assert place.seen() == (M, Health.PROGRESSING)
+    other = "sha256:" + "1" * 64
+    fetched = {"observedGeneration": 2, "conditions": [condition("Ready", "True", generation=2)]}
+    place.status(flux.changed(flux.image("1.1.0", other), **fetched))
+    assert place.get("HelmRelease", "web")["metadata"]["generation"] == 1
+    assert place.seen() == (M, Health.PROGRESSING)
+    place.status(flux.imaged("1.1.0", other))
     assert place.seen() == (M, Health.HEALTHY)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, cut
 
 JUDGE, TREE, FLEET = "test_engine_flux::", "test_engine_flux_tree::", "test_engine_flux_fleet::"
+CHARTS = "test_engine_flux_charts::"
 BELOW = TREE + "test_a_kustomization_below_has_to_be_as_far"
 ANY_ORDER = TREE + "test_writes_in_any_order"
 
@@ -38,6 +39,7 @@ HELM = (
     "_other_spec",
     "_in_a_pass",
     "_not_released",
+    "_other_release",
 )
 MUTANTS = (
     rule(
@@ -181,21 +183,85 @@ MUTANTS = (
     rule("S2", "a Ready of an older HelmRelease", "helm", "_other_spec", JUDGE + "test_a_release_of_an_older_spec"),
     rule("S2", "a HelmRelease in a pass", "helm", "_in_a_pass", JUDGE + "test_a_release_in_a_pass"),
     rule("S3", "Ready without a release", "helm", "_not_released", JUDGE + "test_ready_without_a_deployed_release"),
+    rule(
+        "S2",
+        "a release of another chart than was tried",
+        "helm",
+        "_other_release",
+        JUDGE + "test_ready_with_a_release_of_something_else",
+    ),
     cut(
         "S2",
         "a chart of an older commit",
-        "engines.flux.helm:judge",
-        "_other_chart(live, source, revision) or Reading(Health.HEALTHY, f'{live} is released')",
-        "Reading(Health.HEALTHY, f'{live} is released')",
-        JUDGE + "test_a_chart_from_our_own_repository",
+        "engines.flux.chart:of_commit",
+        "tried and revision.startswith(tried[1])",
+        "tried",
+        CHARTS + "test_a_chart_from_our_own_repository",
     ),
     cut(
         "S2",
         "a chart that carries no commit",
-        "engines.flux.helm:_other_chart",
-        "if wanted.get('reconcileStrategy') != 'Revision':",
+        "engines.flux.chart:of_commit",
+        "if chart.spec.get('reconcileStrategy') != 'Revision':",
         "if False:",
-        JUDGE + "test_a_chart_from_our_own_repository_that_carries_no_commit",
+        CHARTS + "test_a_chart_from_our_own_repository_that_carries_no_commit",
+    ),
+    cut(
+        "S2",
+        "what holds the chart changed, and the HelmRelease did not",
+        "engines.flux.tree:_release",
+        "_chart(live, from_, revision, walk) or reading",
+        "reading",
+        CHARTS + "test_race_the_tag_changes_in_the_commit_and_the_release_is_still_ready",
+        CHARTS + "test_writes_in_any_order",
+    ),
+    cut(
+        "S2",
+        "what holds the chart is through with its spec",
+        "engines.flux.chart:unsettled",
+        "if not live.current:",
+        "if False:",
+        CHARTS + "test_race_the_tag_changes_in_the_commit_and_the_release_is_still_ready",
+    ),
+    cut(
+        "S2",
+        "what holds the chart is ready, for its own spec",
+        "engines.flux.chart:unsettled",
+        "ready is None or ready.status != 'True' or not live.is_of_now('Ready')",
+        "False",
+        CHARTS + "test_race_an_image_that_cannot_be_fetched",
+    ),
+    cut(
+        "S2",
+        "what holds the chart is suspended",
+        "engines.flux.chart:unsettled",
+        "if live.suspended:",
+        "if False:",
+        CHARTS + "test_race_what_holds_the_chart_is_suspended",
+    ),
+    cut(
+        "S2",
+        "the released chart is the one held now",
+        "engines.flux.chart:other",
+        "isinstance(tried, str) and tried.removeprefix('v') == found.removeprefix('v')",
+        "True",
+        CHARTS + "test_race_the_tag_changes_in_the_commit_and_the_release_is_still_ready",
+    ),
+    cut(
+        "S2",
+        "a HelmChart of its repository as it was",
+        "engines.flux.chart:unpacked",
+        "_is_address(from_.live) or seen == from_.revision",
+        "True",
+        CHARTS + "test_race_the_repository_changes_in_the_commit",
+    ),
+    cut(
+        "S2",
+        "what holds charts is read again",
+        "engines.flux.fleet:_to_be_confirmed",
+        "{ref for ref in walk.used if ref.what in OWN} | walk.charts",
+        "{ref for ref in walk.used if ref.what in OWN}",
+        CHARTS + "test_what_holds_charts_is_read_again",
     ),
     cut(
         "S3",

@@ -128,6 +128,47 @@ def release(*conditions: dict[str, Any], **more: Any) -> dict[str, Any]:
     )
 
 
+def packed(version: str = "1.0.0", source: str = "charts", **more: Any) -> list[dict[str, Any]]:
+    """The HelmChart of that release, and the HelmRepository that it is from, both through with it."""
+    settled = {"observedGeneration": 1, "conditions": [condition("Ready", "True")]}
+    ref = {"kind": "HelmRepository", "name": source}
+    status = {**settled, "artifact": artifact(version), "observedSourceArtifactRevision": DIGEST}
+    chart = {"chart": "web", "version": version, "sourceRef": ref}
+    return [
+        live(
+            "HelmChart",
+            more.pop("name", "flux-system-web"),
+            chart | more.pop("spec", {}),
+            status | more.pop("status", {}),
+            **more,
+        ),
+        live(
+            "HelmRepository", source, {"url": "https://charts.example.com"}, {**settled, "artifact": artifact(DIGEST)}
+        ),
+    ]
+
+
+def image(version: str = "1.0.0", digest: str = DIGEST, **more: Any) -> dict[str, Any]:
+    """An OCIRepository that has fetched a chart."""
+    status = {
+        "observedGeneration": 1,
+        "conditions": [condition("Ready", "True")],
+        "artifact": artifact(f"{version}@{digest}"),
+        **more.pop("status", {}),
+    }
+    spec = {"url": "oci://registry.example.com/web", "interval": "10m", "ref": {"tag": version}, **more.pop("spec", {})}
+    return live("OCIRepository", more.pop("name", "web"), spec, status, **more)
+
+
+def imaged(version: str = "1.0.0", digest: str = DIGEST, **more: Any) -> dict[str, Any]:
+    """A HelmRelease of the chart in that OCIRepository."""
+    whole = f"{version}+{digest.partition(':')[2][:12]}"
+    made = release(spec={"chartRef": {"kind": "OCIRepository", "name": "web"}}, **more)
+    del made["spec"]["chart"]
+    newest = {**made["status"]["history"][0], "chartVersion": whole, "ociDigest": digest}
+    return changed(made, lastAttemptedRevision=whole, lastAttemptedRevisionDigest=digest, history=[newest])
+
+
 def failing(
     reason: str = "HealthCheckFailed",
     message: str = "Deployment/shop/web status: 'Failed'",

@@ -48,7 +48,7 @@ KINDS = {
     "admissionregistration.k8s.io/v1": "ValidatingWebhookConfiguration! MutatingWebhookConfiguration!",
     "argoproj.io/v1alpha1": "Application AppProject Rollout",
     "kustomize.toolkit.fluxcd.io/v1": "Kustomization",
-    "source.toolkit.fluxcd.io/v1": "GitRepository OCIRepository",
+    "source.toolkit.fluxcd.io/v1": "GitRepository OCIRepository HelmChart HelmRepository",
     "helm.toolkit.fluxcd.io/v2": "HelmRelease",
 }
 """What it knows at first; `!` marks kinds without a namespace."""

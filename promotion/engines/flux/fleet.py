@@ -70,7 +70,7 @@ def _answers(cluster: Cluster, questions: Sequence[Question]) -> list[Deployed |
     looked = [
         _well(said) and bool(_below(each, walk)) for each, walk, said in zip(questions, walks, first, strict=True)
     ]
-    rests_on = {ref: "" for walk, yes in zip(walks, looked, strict=True) if yes for ref in walk.used if ref.what in OWN}
+    rests_on = {ref: "" for walk, yes in zip(walks, looked, strict=True) if yes for ref in _to_be_confirmed(walk)}
     again = dict(shelf)
     fill(cluster, rests_on, again)
     return [
@@ -86,6 +86,11 @@ def _well(said: Deployed | PromotionError) -> bool:
 def _below(each: Question, walk: Walk) -> set[Ref]:
     """What was looked at after its Kustomizations had been read."""
     return {ref for ref in walk.used if ref not in each.tops and ref.group != SOURCES}
+
+
+def _to_be_confirmed(walk: Walk) -> set[Ref]:
+    """What Flux deploys by, and what holds charts: that may have been read for another environment, before this one's commit came."""
+    return {ref for ref in walk.used if ref.what in OWN} | walk.charts
 
 
 def _confirmed(first: Deployed | PromotionError, second: Deployed | PromotionError) -> Deployed | PromotionError:

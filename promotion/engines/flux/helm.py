@@ -6,12 +6,9 @@ about the spec as it is now. One without a status is not fine, but new.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
-from promotion.engines.flux.source import Source
-from promotion.engines.flux.status import Live, mapping
+from promotion.engines.flux.status import Live
 from promotion.model import Health, Reading
 from promotion.said import one_line
 
@@ -27,12 +24,12 @@ FAILED = (
 )
 
 
-def judge(live: Live, source: Source, revision: str) -> Reading:
-    """`source` and `revision` are those of the Kustomization that applied it."""
+def judge(live: Live) -> Reading:
+    """Its own word. Whether the chart that it released is the one that it names now is for `chart` to say."""
     for rule in RULES:
         if found := rule(live):
             return found
-    return _other_chart(live, source, revision) or Reading(Health.HEALTHY, f"{live} is released")
+    return Reading(Health.HEALTHY, f"{live} is released")
 
 
 def waits(live: Live) -> bool:
@@ -94,30 +91,24 @@ def _not_released(live: Live) -> Reading | None:
     return _said(live, f"Ready, but its newest release is {one_line(str(status or 'not there'), 40)}", Health.UNKNOWN)
 
 
-def _other_chart(live: Live, source: Source, revision: str) -> Reading | None:
-    """A chart that is packaged from our own repository anew for each commit carries the commit in its version.
-
-    One that is packaged when its version changes says nothing: that changes no HelmRelease, and the old Ready stays.
-    """
-    wanted = _chart(live.spec)
-    if _reference(wanted, live.namespace) != (source.live.kind, source.live.name, source.live.namespace):
-        return None
-    if wanted.get("reconcileStrategy") != "Revision":
-        why = "its chart is in this repository, and only with `reconcileStrategy: Revision` it says of which commit"
-        return _said(live, why, Health.UNKNOWN)
-    tried = re.search(r"\+([0-9a-f]{12})\b", str(live.status.get("lastAttemptedRevision", "")))
-    if tried and revision.startswith(tried[1]):
-        return None
-    return _said(live, "the chart of this commit is not released yet")
+def _other_release(live: Live) -> Reading | None:
+    """The newest release is not of the chart, or not of the values, that were tried last."""
+    newest = live.status["history"][0]
+    for key, tried in (
+        ("chartVersion", "lastAttemptedRevision"),
+        ("ociDigest", "lastAttemptedRevisionDigest"),
+        ("configDigest", "lastAttemptedConfigDigest"),
+    ):
+        found, wanted = newest.get(key), live.status.get(tried)
+        if found and wanted and found != wanted and _comparable(str(found), str(wanted)):
+            return _said(live, f"Ready, but its newest release has the {key} {found}, not {wanted}", Health.UNKNOWN)
+    return None
 
 
-def _chart(spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    return mapping(mapping(spec.get("chart") or {}, "spec.chart").get("spec") or {}, "spec.chart.spec")
-
-
-def _reference(wanted: Mapping[str, Any], namespace: str) -> tuple[Any, Any, Any]:
-    ref = mapping(wanted.get("sourceRef") or {}, "spec.chart.spec.sourceRef")
-    return ref.get("kind"), ref.get("name"), ref.get("namespace") or namespace
+def _comparable(one: str, other: str) -> bool:
+    """Digests of two algorithms say nothing of each other: one of the two may be set for the controller."""
+    kinds = [text.partition(":")[0] if ":" in text else "" for text in (one, other)]
+    return kinds[0] == kinds[1]
 
 
 RULES: tuple[Callable[[Live], Reading | None], ...] = (
@@ -130,4 +121,5 @@ RULES: tuple[Callable[[Live], Reading | None], ...] = (
     _other_spec,
     _in_a_pass,
     _not_released,
+    _other_release,
 )

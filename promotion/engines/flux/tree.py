@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from promotion.engines.contract import Deployed
-from promotion.engines.flux import helm, kustomization
+from promotion.engines.flux import chart, helm, kustomization
 from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref, entries, left
 from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
 from promotion.engines.flux.status import Live, mapping, taken
@@ -27,7 +27,7 @@ Shelf = Mapping[Ref, Any]
 @dataclass(frozen=True, slots=True)
 class Walk:
     """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
-    ("": any), and what the answer rests on."""
+    ("": any), and what the answer rests on; `charts` are those of the latter that hold charts."""
 
     shelf: Shelf
     subject: Subject
@@ -36,6 +36,7 @@ class Walk:
     now: datetime
     wanted: dict[Ref, str] = field(default_factory=dict)
     used: set[Ref] = field(default_factory=set)
+    charts: set[Ref] = field(default_factory=set)
 
     def take(self, ref: Ref, version: str = "") -> Any:
         """What is on the shelf, else None. Raises the error that kept it from being read."""
@@ -122,7 +123,7 @@ def _below(top: Live, from_: Source, revision: str, walk: Walk) -> Iterator[Read
                 yield reading
                 owners += [taken(read)] if reading.health is Health.HEALTHY else []
             elif ref.what == HELM_RELEASE:
-                yield from _release(taken(read), from_, revision, owners)
+                yield from _release(taken(read), from_, revision, walk, owners)
             else:
                 reading = walk.judge(read)
                 yield Reading(reading.health, one_line(f"{ref}: {reading.reason}", 300))
@@ -147,9 +148,11 @@ def _kustomization(live: Live, from_: Source, revision: str, walk: Walk) -> Read
     return Reading(Health.PROGRESSING, f"{live} is at {short(said.revision)} yet: {reading.reason}")
 
 
-def _release(live: Live, from_: Source, revision: str, owners: list[Live]) -> Iterator[Reading]:
+def _release(live: Live, from_: Source, revision: str, walk: Walk, owners: list[Live]) -> Iterator[Reading]:
     """A HelmRelease's own word, and its objects where it lists them; without either nothing is known of them."""
-    reading = helm.judge(live, from_, revision)
+    reading = helm.judge(live)
+    if reading.health is Health.HEALTHY:
+        reading = _chart(live, from_, revision, walk) or reading
     yield reading
     if reading.health is not Health.HEALTHY:
         return
@@ -157,3 +160,30 @@ def _release(live: Live, from_: Source, revision: str, owners: list[Live]) -> It
         owners.append(live)
     elif not helm.waits(live):
         yield Reading(Health.UNKNOWN, f"{live}: Helm does not wait for what it installs, and lists none of it")
+
+
+def _chart(live: Live, from_: Source, revision: str, walk: Walk) -> Reading | None:
+    """Why it is not known to have released the chart of this commit. It was read before what holds its chart."""
+    try:
+        held = _held(live, chart.holder(live), walk)
+        if isinstance(held, Reading):
+            return held
+        made_of = chart.origin(held.live)
+        if (found := chart.other(live, held)) or made_of is None:
+            return found
+        if made_of == Ref(SOURCES, from_.live.kind, from_.live.namespace, from_.live.name):
+            return chart.of_commit(live, held.live, revision)
+        own = _held(live, made_of, walk)
+        return own if isinstance(own, Reading) else chart.unpacked(held, own)
+    except ValueError as exc:
+        return Reading(Health.UNKNOWN, one_line(f"{live}: {exc}", 400))
+
+
+def _held(live: Live, ref: Ref, walk: Walk) -> Source | Reading:
+    """What holds its chart, when it is through with its own spec."""
+    read = walk.take(ref)
+    walk.charts.add(ref)
+    if read is None:
+        return Reading(Health.PROGRESSING, f"{live}: {ref}, where its chart is, is not there")
+    held = source(taken(read))
+    return chart.unsettled(held) or held
