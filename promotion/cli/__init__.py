@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -108,6 +109,10 @@ for _name, _verb, _panel, _example in VERBS:
     app.command(_name, rich_help_panel=_panel, epilog=f"Example: `{_example}`")(_verb)
 
 
+_command = cache(partial(typer.main.get_command, app))
+"""All verbs, made once in a process."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
@@ -115,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = ["--json", *(word for word in words if word != "--json")]
     as_json, verbose = "--json" in words, bool({"-v", "--verbose"} & set(words))
     try:
-        status = typer.main.get_command(app).main(words, prog_name="promotion", standalone_mode=False)
+        status = _command().main(words, prog_name="promotion", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except PromotionError as exc:
         return failed(exc, as_json=as_json)
