@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from promotion.engines import kubernetes
 from promotion.engines.kubernetes import conflicts
 from promotion.engines.kubernetes.inventory import Target
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, RECREATE
+from promotion.engines.kubernetes.pace import Pace
 from promotion.engines.kubernetes.rounds import ALLOW
 from promotion.errors import ConfigError, RefusedError, TemporaryError
 from promotion.model import Health, Subject
@@ -207,9 +209,47 @@ def test_a_server_that_is_away_ends_the_round(stub: KubeStub, place: Target) -> 
     )
     assert health(place)[:2] == (B, Health.PROGRESSING)
     stub.faults[:] = [Fault(f"PATCH /api/v1/namespaces/{NS}/configmaps/{name}", status=500) for name in "de"]
+    assert not deploy(place, C, config("a"), config("d"), config("e"), config("f")).waits
+    assert is_there(place.cluster, CONFIG_MAP, "f", NS), "it does answer: not of these two"
+
+    class Away:
+        """A client of a server that is away as soon as something is applied."""
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "apply":
+                stub.faults[:] = [Fault(status=500)]
+            return getattr(place.cluster, name)
+
     with pytest.raises(TemporaryError):
-        deploy(place, C, config("a"), config("d"), config("e"))
-    assert set(names(place)) >= {f"ConfigMap/{name}" for name in "abcde"}
+        deploy(target(Away(), NS), A, *(config(name) for name in "adegh"))
+    applied = [each.path.rpartition("/")[2] for each in stub.requests("PATCH") if "configmaps" in each.path]
+    assert applied[-2:] == ["d", "e"]
+    stub.faults.clear()
+    assert set(names(place)) >= {f"ConfigMap/{name}" for name in "abcdefgh"}
+
+
+def test_a_webhook_that_hangs_keeps_its_objects_and_no_others(stub: KubeStub, place: Target) -> None:
+    """Each has a deadline, all together have one, and what is not asked about is applied; the reason is said."""
+    hasty = replace(place, pace=Pace(each=2.0, brief=8.0, patience=3.0, most=4.0))
+    stub.faults.append(Fault(f"PATCH /api/v1/namespaces/{NS}/configmaps/c", stall=600))
+    hung = [config(f"c{n}") for n in range(6)]
+    done = deploy(hasty, A, *hung, deployment())
+    assert (done.revision, done.waits) == (None, False)
+    assert done.reading is not None
+    assert done.reading.health is Health.PROGRESSING
+    late = "no complete answer within 2s; does an admission webhook hang?"
+    assert f"ConfigMap.yaml: ConfigMap/shop/c0: cannot apply ConfigMap shop/c0: {late}" in done.reading.reason
+    assert objects(place) == {"Deployment/web"}
+    assert len(stub.requests("PATCH", f"/api/v1/namespaces/{NS}/configmaps/c")) == 2
+    assert "ConfigMap/shop/c5: left for the next round: others of its kind took" in kept(place)["waits"][5]
+    stub.faults.clear()
+    assert deploy(place, A, *hung, deployment()).revision == A
+    stub.faults.append(Fault(f"DELETE /api/v1/namespaces/{NS}/configmaps/c0", stall=600))
+    done = deploy(hasty, B, *hung[1:], deployment())
+    assert (done.revision, done.waits) == (A, False)
+    assert "ConfigMap/shop/c0: cannot be pruned: cannot delete" in health(place)[2]
+    assert "ConfigMap/c0" in names(place)
+    assert health(place)[:2] == (B, Health.PROGRESSING)
 
 
 def definition() -> dict[str, Any]:

@@ -26,6 +26,7 @@ AGGREGATED = ",".join(
 class Cluster:
     """Connections to one cluster in one role; any number of threads may ask. All errors are PromotionErrors.
 
+    Some questions may be given less time than the usual: `until` is a moment (time.monotonic()).
     A namespaced object without a namespace is one of the context's; a list without one is of all of them.
     """
 
@@ -49,10 +50,10 @@ class Cluster:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+    def get(self, kind: Kind, name: str, namespace: str | None = None, *, until: float | None = None) -> dict[str, Any]:
         """Raises MissingError, DeniedError, TemporaryError."""
         namespace = namespace or self.namespace
-        return self._ask("GET", kind.path(namespace, name), doing="get", said=kind.said(name, namespace))
+        return self._ask("GET", kind.path(namespace, name), doing="get", said=kind.said(name, namespace), until=until)
 
     def list(self, kind: Kind, namespace: str | None = None, *, labels: str = "", fields: str = "") -> Objects:
         """All of a namespace, or of all, that the selectors take; each with its apiVersion and kind.
@@ -90,7 +91,14 @@ class Cluster:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def patch(
-        self, kind: Kind, name: str, namespace: str | None, body: Mapping[str, Any], *, manager: str
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        until: float | None = None,
     ) -> dict[str, Any]:
         """A merge patch by that field manager; answers the object. Raises MissingError, InvalidError, DeniedError, ..."""
         namespace = namespace or self.namespace
@@ -102,10 +110,18 @@ class Cluster:
             "application/merge-patch+json",
             doing="patch",
             said=kind.said(name, namespace),
+            until=until,
         )
 
     def apply(
-        self, kind: Kind, body: Mapping[str, Any], *, manager: str, force: bool = False, dry_run: bool = False
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        manager: str,
+        force: bool = False,
+        dry_run: bool = False,
+        until: float | None = None,
     ) -> dict[str, Any]:
         """Server-side apply; needs the verbs patch, and create for what is not there yet.
 
@@ -115,7 +131,8 @@ class Cluster:
         query = {"fieldManager": manager, **({"force": "true"} if force else {})}
         query |= {"dryRun": "All"} if dry_run else {}
         path, said = kind.path(namespace, name), kind.said(name, namespace)
-        return self._ask("PATCH", path, query, body, "application/apply-patch+yaml", doing="apply", said=said)
+        content = "application/apply-patch+yaml"
+        return self._ask("PATCH", path, query, body, content, doing="apply", said=said, until=until)
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
         """Raises ContestedError when it is there already, InvalidError, ..."""
@@ -130,6 +147,7 @@ class Cluster:
         *,
         uid: str | None = None,
         propagation: str = "Background",
+        until: float | None = None,
     ) -> bool:
         """Whether it is gone: else the server has only said yes. Raises MissingError, DeniedError, ...
 
@@ -139,7 +157,7 @@ class Cluster:
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         options |= {"preconditions": {"uid": uid}} if uid else {}
         said = kind.said(name, namespace)
-        answer = self._ask("DELETE", kind.path(namespace, name), body=options, doing="delete", said=said)
+        answer = self._ask("DELETE", kind.path(namespace, name), body=options, doing="delete", said=said, until=until)
         return bool(answer.get("kind") == "Status")  # of some kinds also what is gone is answered with
 
     def _named(self, body: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import ssl
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -65,8 +67,9 @@ class Connection:
         *,
         doing: str,
         said: str,
+        until: float | None = None,
     ) -> dict[str, Any]:
-        """What the server answers. `doing` and `said` are for people: `get`, `Deployment shop/web`.
+        """What the server answers, by `until` (time.monotonic()). `doing` and `said` are for people: `get`, `Pod shop/web`.
 
         Raises DeniedError, MissingError, ContestedError, InvalidError, TemporaryError; ConfigError for a server that is not
         trusted; TooLargeError.
@@ -77,10 +80,11 @@ class Connection:
         renewed, tries = False, 1
         self._opened()
         begun = time.monotonic()  # to sign in has a deadline of its own
+        limits = self._limits if until is None else _shorter(self._limits, until - begun)
         while True:
             reading = self._readings
             try:
-                answer = self._once(method, target, headers, content, begun)
+                answer = self._once(method, target, headers, content, begun, limits)
             except UntrustedError as exc:
                 if renewed:
                     why = f"the server's certificate is not trusted ({str(exc).removeprefix('TLS: ')})"
@@ -92,7 +96,7 @@ class Connection:
                 raise TemporaryError(f"cannot {doing} {said}: {exc}", where=self.host) from exc
             else:
                 if answer.status != 401 or renewed:
-                    waiting = self._waits(method, answer, begun) if tries < TRIES else None
+                    waiting = self._waits(method, answer, begun, limits) if tries < TRIES else None
                     if waiting is None:
                         return self._read(answer, doing, said)
                     tries += 1
@@ -102,20 +106,22 @@ class Connection:
             self._renew(reading)
             begun = time.monotonic()
 
-    def _once(self, method: str, target: str, headers: Mapping[str, str], content: bytes, begun: float) -> Answer:
+    def _once(
+        self, method: str, target: str, headers: Mapping[str, str], content: bytes, begun: float, limits: Limits
+    ) -> Answer:
         door, credentials, server = self._opened()
         if credentials.authorization:
             headers = {**headers, "Authorization": credentials.authorization}
-        return door.ask(method, server + target, headers=headers, content=content, limits=self._limits, begun=begun)
+        return door.ask(method, server + target, headers=headers, content=content, limits=limits, begun=begun)
 
-    def _waits(self, method: str, answer: Answer, begun: float) -> float | None:
+    def _waits(self, method: str, answer: Answer, begun: float, limits: Limits) -> float | None:
         """Seconds to wait before the same is asked again, when the server is busy and there is time for it."""
         # A create may have happened before a 503 was said; a 429 is said before anything is done.
         if answer.status != 429 and (answer.status != 503 or method == "POST" or "retry-after" not in answer.headers):
             return None
         told = answer.headers.get("retry-after", "1")
         seconds = float(told) if told.isascii() and told.isdigit() else 1.0
-        return seconds if time.monotonic() + seconds < begun + self._limits.total else None
+        return seconds if time.monotonic() + seconds < begun + limits.total else None
 
     def _read(self, answer: Answer, doing: str, said: str) -> dict[str, Any]:
         if not 200 <= answer.status < 300:
@@ -159,6 +165,11 @@ class Connection:
                 self._access = self._reload()
                 self._credentials = None
         self._opened()
+
+
+def _shorter(limits: Limits, seconds: float) -> Limits:
+    """In tenths of a second, as they are told."""
+    return replace(limits, total=min(limits.total, max(0, math.ceil(seconds * 10)) / 10))
 
 
 def trusting(access: Access, client: tuple[str, str] | None) -> ssl.SSLContext:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from promotion import kube
 from promotion.engines.kubernetes import conflicts
 from promotion.engines.kubernetes.inventory import Target
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, RECREATE
+from promotion.engines.kubernetes.pace import Pace
 from promotion.engines.kubernetes.rounds import ALLOW
 from promotion.errors import ConfigError, RefusedError, TemporaryError
-from promotion.model import Health
+from promotion.model import Health, Reading
 from tests.support.apiserver import ApiServer, until
 from tests.support.operated import (
     CONFIG_MAP,
@@ -42,6 +45,7 @@ pytestmark = pytest.mark.cluster
 
 CRD = kube.Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
 
+WEBHOOKS = "validatingwebhookconfigurations"
 JOB = kube.Kind("batch", "v1", "Job", "jobs", True)
 
 
@@ -345,6 +349,45 @@ def test_what_would_be_wrong_as_a_new_object_is_not_deleted(place: Target) -> No
     wrong["spec"]["template"]["metadata"]["labels"] = {"app": "third"}
     assert deploy(place, B, wrong).revision == A
     assert place.cluster.get(DEPLOYMENT, "web", place.namespace)["metadata"]["uid"] == uid
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(1, "failed calling webhook"), (20, "does an admission webhook hang?")])
+def test_a_webhook_that_hangs_keeps_its_objects_and_no_others(place: Target, seconds: int, said: str) -> None:
+    """A server that is asked, and never answers: its own deadline is the shorter one, or ours is."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["*"], "resources": ["configmaps"]}
+        hook = {
+            "name": f"{place.namespace}.example.com",
+            "rules": [rule],
+            "failurePolicy": "Fail",
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": seconds,
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": place.namespace}},
+            "objectSelector": {"matchExpressions": [{"key": OWNER, "operator": "Exists"}]},
+            "clientConfig": {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/"},
+        }
+        metadata = {"name": place.namespace}
+        kind = kube.Kind(*["admissionregistration.k8s.io", "v1", "ValidatingWebhookConfiguration"], WEBHOOKS, False)
+        place.cluster.create(
+            kind, {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "webhooks": [hook]}
+        )
+        hasty = replace(place, pace=Pace(each=4.0, brief=4.0, patience=3.0, most=3.5))
+        until(lambda: said in (deploy(hasty, A, config("a")).reading or Reading(Health.UNKNOWN, "")).reason)
+        done = deploy(hasty, B, *(config(name) for name in "abcdef"), deployment())
+        assert (done.revision, done.waits) == (None, False)
+        assert "Deployment/web" in there(place.cluster, place.namespace)
+        seen = observe(place)
+        assert seen.reading is not None
+        assert seen.reading.health is Health.PROGRESSING
+        assert f"ConfigMap/{place.namespace}/a" in seen.reading.reason
+        assert said in seen.reading.reason
+        place.cluster.delete(kind, place.namespace)
+
+    def applied() -> bool:
+        return deploy(place, B, *(config(name) for name in "abcdef"), deployment()).revision == B
+
+    until(applied)
 
 
 # --- the guards -----------------------------------------------------------------------------------------------------

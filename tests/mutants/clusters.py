@@ -39,7 +39,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "S15",
         "a busy server is waited for within the deadline only",
         "kube.connection:Connection._waits",
-        "time.monotonic() + seconds < begun + self._limits.total",
+        "time.monotonic() + seconds < begun + limits.total",
         "True",
         "test_kube::test_answers",
     ),

@@ -15,6 +15,7 @@ FOREIGN = "test_operator_steps::test_what_is_not_ours_is_not_pruned"
 AGAIN = "test_operator_rounds::test_an_object_is_deleted_only_to_be_made_again"
 LEAVES = "test_operator_rounds::test_what_is_being_deleted_is_looked_after_until_it_is_gone"
 RUNS = "test_operator_rounds::test_a_job_that_its_cluster_removes_runs_once"
+HANGS = "test_operator_rounds::test_a_webhook_that_hangs_keeps_its_objects_and_no_others"
 INVENTORY = "test_operator_rounds::test_an_inventory_is_no_object_of_any_revision"
 FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
 
@@ -98,6 +99,38 @@ SEEN = (
         "found['metadata']['uid'] == item.uid",
         "True",
         "test_operator_rounds::test_a_job_of_somebody_else_says_nothing_of_ours",
+    ),
+    cut(
+        "S15",
+        "an object may take so long, and no longer",
+        "kube.connection:Connection.ask",
+        "until is None",
+        "True",
+        HANGS,
+    ),
+    cut(
+        "S15",
+        "all objects without an answer may take so long, and no longer",
+        f"{PLACE}.pace:turn",
+        "spent.seconds >= pace.most and kind in spent.kinds",
+        "False",
+        HANGS,
+    ),
+    cut(
+        "operator",
+        "who keeps objects of one kind keeps no others",
+        f"{PLACE}.pace:turn",
+        "kind in spent.kinds",
+        "True",
+        HANGS,
+    ),
+    cut(
+        "S15",
+        "a server that is away is not asked about each object",
+        f"{PLACE}.work:_unanswered",
+        "inventory.load(target)",
+        "pass",
+        "test_operator_rounds::test_a_server_that_is_away_ends_the_round",
     ),
     cut(
         "S2",
@@ -278,8 +311,8 @@ OPERATOR = (
         "operator",
         "what is pruned is exactly what was looked at",
         f"{PLACE}.apply:remove",
-        "cluster.delete(kind, ref.name, ref.namespace or None, uid=uid)",
-        "cluster.delete(kind, ref.name, ref.namespace or None)",
+        "cluster.delete(kind, ref.name, ref.namespace or None, uid=uid, until=until)",
+        "cluster.delete(kind, ref.name, ref.namespace or None, until=until)",
         "test_operator_rounds::test_an_object_made_again_while_it_is_pruned_is_not_deleted",
     ),
     cut(
@@ -360,7 +393,7 @@ OPERATOR = (
         "operator",
         "an object is deleted only where a new one would be taken",
         f"{PLACE}.apply:put",
-        "_would_be_new(cluster, kind, manifest)",
+        "_would_be_new(cluster, kind, manifest, until)",
         "True",
         AGAIN,
     ),

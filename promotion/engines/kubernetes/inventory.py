@@ -20,6 +20,7 @@ from typing import Any
 
 from promotion.engines.kubernetes.fields import MANAGER
 from promotion.engines.kubernetes.objects import OWNER, Ref
+from promotion.engines.kubernetes.pace import USUAL, Pace
 from promotion.errors import ConfigError, ConflictError, TemporaryError
 from promotion.kube import Cluster, Kind
 from promotion.kube.errors import MissingError
@@ -47,6 +48,8 @@ class Target:
     force: bool = False
     patience: timedelta = timedelta(seconds=15)
     """How long a round waits, in all, for definitions and for objects that are made again."""
+    pace: Pace = USUAL
+    """How long it is kept by objects for which the server has no answer."""
 
     @property
     def where(self) -> str:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from promotion.engines.kubernetes import fields
+from promotion.engines.kubernetes import fields, inventory
 from promotion.engines.kubernetes.apply import WaitError, put, remove, served
 from promotion.engines.kubernetes.conflicts import may_take
 from promotion.engines.kubernetes.inventory import Inventory, Item, Target
 from promotion.engines.kubernetes.live import There
 from promotion.engines.kubernetes.objects import RECREATE, Manifest, Ref, defined
+from promotion.engines.kubernetes.pace import SkippedError, Spent, turn
 from promotion.engines.kubernetes.steps import Steps, leaving, run_of
 from promotion.errors import ConfigError, ConflictError, PromotionError, TemporaryError
 from promotion.kube import Kind
@@ -24,7 +25,7 @@ from promotion.said import one_line
 log = logging.getLogger(__name__)
 
 STRIKES = 2
-"""So many objects for which the server has no answer, and it is away."""
+"""So many objects for which the server has no answer, and it is asked for another one: it may be away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Outcome:
 def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, there: There, deadline: float) -> Outcome:
     """Applies what is to be applied, in its order. Raises TemporaryError when the server is away."""
     items, errors, waits = dict(before.items), list[str](), list[str]()
-    strikes, unanswered, undone = 0, False, dict[tuple[str, str], bool]()
+    spent, undone = Spent(target.pace), dict[tuple[str, str], bool]()
     """Kinds whose definitions could not be applied, and whether that is an error."""
     for manifest in todo.apply:
         ref = manifest.ref
@@ -63,7 +64,8 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
                 raise there.denied[ref]
             kind = _kind(target, manifest, kinds, deadline)
             may = partial(may_take, target.force, before, ref, datetime.now(UTC))
-            made = put(target, kind, manifest, there.objects.get(ref), may, deadline)
+            with turn(spent, ref) as until:
+                made = put(target, kind, manifest, there.objects.get(ref), may, deadline, until)
             items[ref] = Item(
                 ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made), run=run_of(made)
             )
@@ -72,13 +74,18 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
             (errors if is_error else waits).append(f"{manifest.where}: {ref}: {_why(exc)}")
             undone |= dict.fromkeys(defined([manifest]), is_error)
         except TemporaryError as exc:
-            strikes += "webhook" not in exc.message  # one is asked about this object, and maybe not about the next
-            if strikes == STRIKES:
-                raise
-            unanswered = True
-            waits.append(f"{manifest.where}: {ref}: {one_line(exc.message, 300)}")
+            waits.append(f"{manifest.where}: {ref}: {_unanswered(target, spent, exc)}")
             undone |= dict.fromkeys(defined([manifest]), False)
-    return Outcome(items, tuple(errors), tuple(waits), unanswered)
+    return Outcome(items, tuple(errors), tuple(waits), spent.unanswered)
+
+
+def _unanswered(target: Target, spent: Spent, exc: TemporaryError) -> str:
+    """What is said of an object for which the server has no answer. Raises TemporaryError when it has none for anything."""
+    if "webhook" not in exc.message and not isinstance(exc, SkippedError):
+        spent.strikes += 1
+        if spent.strikes % STRIKES == 0:
+            inventory.load(target)
+    return one_line(exc.message, 300) + ("; does an admission webhook hang?" if spent.over else "")
 
 
 def _kind(target: Target, manifest: Manifest, kinds: Kinds, deadline: float) -> Kind:
@@ -113,15 +120,18 @@ def delete_all(
     What has to finish something first before it can go is looked after until it is gone.
     """
     items, failed = dict(outcome.items), dict[Ref, PromotionError]()
-    leaves = dict(todo.leaving)
+    leaves, spent = dict(todo.leaving), Spent(target.pace)
     for item in todo.delete:
         uid = there.objects[item.ref]["metadata"]["uid"]
         try:
-            left = remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid)
+            with turn(spent, item.ref) as until:
+                left = remove(target.cluster, kinds.served[item.api_version, item.ref.kind], item.ref, uid, until)
             if left and (why := leaving(left)):
                 leaves[item.ref] = why
         except (ConfigError, ConflictError) as exc:
             failed[item.ref] = exc
+        except TemporaryError as exc:
+            failed[item.ref] = WaitError(_unanswered(target, spent, exc))
     for ref in gone:
         if ref in there.denied:
             failed[ref] = there.denied[ref]
@@ -134,7 +144,8 @@ def delete_all(
     lines = {ref: f"{ref}: cannot be pruned: {one_line(exc.message, 300)}" for ref, exc in failed.items()}
     errors = tuple(line for ref, line in lines.items() if not _passes(failed[ref]))
     waits = [line for ref, line in lines.items() if _passes(failed[ref])]
-    return Outcome(items, errors, (*waits, *(f"{ref}: {why}" for ref, why in sorted(leaves.items()))))
+    waits += [f"{ref}: {why}" for ref, why in sorted(leaves.items())]
+    return Outcome(items, errors, tuple(waits), spent.unanswered)
 
 
 def summary(lines: Sequence[str], most: int = 2) -> str:
