@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -41,6 +43,12 @@ def test_what_is_right() -> None:
     """Variables that an expression binds itself, all that is built in, and another field by `self`."""
     text = "status.conditions.exists(c, c.type == 'Ready' && int(c.status) > 0) && size(self.items) > 0 && 'a'.startsWith('b')"
     parse(dump(file(health_rules=[RULE | {"healthy": text, "message": "string(spec.size)"}])))
+
+
+def test_who_reads_a_file_with_rules_loads_no_command_line_of_the_language() -> None:
+    """It would cost each command as much again as all the rest."""
+    code = "import sys; from promotion.health.expressions import wrong; wrong('true'); sys.exit('prompt_toolkit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_kind_has_one_rule() -> None:
