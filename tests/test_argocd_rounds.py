@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from promotion.model import Environment, Health, Spec, Verify
+from promotion.model import Environment, Health, Verify
+from tests.support import elsewhere
 from tests.support.argocd import application, changed, source, stamp
 from tests.support.argoserver import ArgoServer, argo_server
 from tests.support.shop import Shop
@@ -27,16 +28,7 @@ def argo() -> Iterator[ArgoServer]:
 
 def environment(argo: ArgoServer, name: str, before: str | None = None, **more: Any) -> Environment:
     settings = {"server": argo.url, "application": f"shop-{name}", "refresh": "annotate"}
-    deciding = {"branch": f"env/{name}", "health": "engine", **({"from": before} if before else {})}
-    return Environment(
-        name,
-        f"env/{name}",
-        source=before,
-        engine=Spec("argocd", settings),
-        engine_says=True,
-        deciding=deciding,
-        **more,
-    )
+    return elsewhere.watched("argocd", settings, name, before, **more)
 
 
 class Cluster:
@@ -66,42 +58,19 @@ class Cluster:
         }
         self.put(name, self.stage.tip(name), **times)
 
-    def health(self, name: str) -> tuple[str, Health]:
-        """What is on record of an environment now."""
-        observed = self.stage.world().state.of(name).observed
-        assert observed is not None
-        return observed.revision or "", observed.health
-
-    def fact(self, name: str, commit: str) -> Health | None:
-        fact = self.stage.world().state.of(name).facts.get(commit)
-        return fact.health if fact else None
-
 
 def test_a_change_is_promoted_and_verified_when_argo_cd_is_done_with_it(build: Build, argo: ArgoServer) -> None:
     """Asked to look after the push; progressing while it syncs; verified only after a look that came after the sync."""
     there = Cluster(build, argo)
     stage = there.stage
-    stage.round()
-    before = stage.tip("qa")
-    commit = stage.commit("dev", {"web": "2\n"})
-    assert stage.round().hops == ()
-    there.deploy("dev")
-    (hop,) = stage.round().hops
-    landed = stage.tip("qa")
-    assert hop.commit == landed
+    before, commit, landed = elsewhere.promoted(stage, there.deploy)
     assert argo.asked[-1] == ("GET", "/api/v1/applications/shop-qa", {"refresh": "normal"})
     there.put("qa", landed, status__sync__status="OutOfSync", status__operationState__syncResult__revision=before)
-    stage.round()
-    assert there.health("qa") == (landed, Health.PROGRESSING)
+    elsewhere.on_its_way(stage, landed)
     there.put("qa", landed, status__reconciledAt=stamp(9))
-    stage.round()
-    assert there.health("qa") == (landed, Health.PROGRESSING)
-    assert "verified qa" not in stage.events()
-    there.deploy("qa")
-    stage.round()
-    assert there.health("qa") == (landed, Health.HEALTHY)
-    assert stage.events()[-1] == "verified qa"
-    assert there.fact("dev", commit) is Health.HEALTHY
+    elsewhere.on_its_way(stage, landed)
+    elsewhere.arrives(stage, there.deploy, landed)
+    assert stage.fact("dev", commit) is Health.HEALTHY
 
 
 def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(build: Build, argo: ArgoServer) -> None:
@@ -110,7 +79,7 @@ def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(b
     stage = there.stage
     stage.round()
     before = stage.tip("dev")
-    assert there.fact("dev", before) is Health.HEALTHY
+    assert stage.fact("dev", before) is Health.HEALTHY
     after = stage.commit("dev", {"web": "2\n"})
     for changes in (
         {"metadata__annotations": {"argocd.argoproj.io/refresh": "normal"}},
@@ -120,8 +89,8 @@ def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(b
     ):
         there.put("dev", before, **changes)
         stage.round()
-        assert there.fact("dev", before) is Health.HEALTHY, changes
-        assert there.fact("dev", after) is not Health.HEALTHY
+        assert stage.fact("dev", before) is Health.HEALTHY, changes
+        assert stage.fact("dev", after) is not Health.HEALTHY
 
 
 def test_a_failed_sync_fails_the_verification_and_what_is_restored_is_healthy_in_the_end(
@@ -130,11 +99,7 @@ def test_a_failed_sync_fails_the_verification_and_what_is_restored_is_healthy_in
     """An invalid object: nothing was applied, the rollback is in sync at once, and the failure is not its own."""
     there = Cluster(build, argo, verify=Verify(on_failure="rollback"))
     stage = there.stage
-    stage.round()
-    stage.commit("dev", {"web": "2\n"})
-    there.deploy("dev")
-    stage.round()
-    bad = stage.tip("qa")
+    _, _, bad = elsewhere.promoted(stage, there.deploy)
     row = {"kind": "Deployment", "name": "web", "status": "SyncFailed", "message": "is invalid"}
     failed = {
         "phase": "Failed",
@@ -143,14 +108,9 @@ def test_a_failed_sync_fails_the_verification_and_what_is_restored_is_healthy_in
         "syncResult": {"revision": bad, "resources": [row]},
     }
     there.put("qa", bad, status__operationState=failed, status__sync__status="OutOfSync")
-    stage.round()
-    restored = stage.tip("qa")
-    assert restored != bad
-    assert "failed qa" in stage.events()
+    restored = elsewhere.rolled_back(stage, bad)
     there.put("qa", restored, status__operationState=failed, status__reconciledAt=stamp(250))
-    stage.round()
-    assert there.health("qa") == (restored, Health.HEALTHY)
-    assert stage.events()[-1] == "verified qa"
+    elsewhere.well(stage, restored)
 
 
 def test_it_is_asked_again_while_its_revision_does_not_move(build: Build, argo: ArgoServer) -> None:
@@ -179,12 +139,7 @@ def shop(tmp_path: Path, argo: ArgoServer) -> Shop:
 
 def test_sync_is_for_loops_of_ours(shop: Shop) -> None:
     """What others deploy is left out, and refused when it is named."""
-    said = shop("sync", "qa")
-    assert said.status == 2
-    assert "qa: argocd deploys it, and no sync loop of ours" in said.err
-    assert "promotion observe qa" in said.err
-    assert [row["environment"] for row in shop("--json", "sync").json["environments"]] == ["dev", "prod"]
-    assert shop("run", "--sync").status == 0
+    elsewhere.is_no_loop_of_ours(shop, "argocd")
 
 
 @pytest.mark.parametrize(
@@ -201,21 +156,14 @@ def test_validate_online_says_what_is_wrong(shop: Shop, argo: ArgoServer, engine
     """Each in one line, and nothing is changed."""
     argo.put(application(name="other", spec__source=source(repoURL=str(shop.origin.path), targetRevision="main")))
     argo.put(application(name="foreign", spec__source=source(repoURL="https://git.example.com/else.git")))
-    shop.set("qa", engine={**shop.settings["qa"]["engine"], **engine})
-    said = shop("--json", "validate", "--online")
-    assert said.status == 2
-    (row,) = [row for row in said.json["checks"] if row["what"] == "qa"]
-    assert row["verdict"] == "fault"
-    assert words in row["reason"]
-    assert row["fix"]
+    elsewhere.is_fault(elsewhere.told(shop, **engine), words)
+    assert shop("validate", "--online").status == 2
     assert {method for method, _, _ in argo.asked} <= {"GET"}
 
 
 def test_validate_online_with_an_expired_token(shop: Shop, argo: ArgoServer) -> None:
     argo.token = "another"
-    said = shop("--json", "validate", "--online")
-    (row,) = [row for row in said.json["checks"] if row["what"] == "qa"]
-    assert "does not accept the token, if any (401): invalid session" in row["reason"]
+    assert "does not accept the token, if any (401): invalid session" in elsewhere.told(shop)["reason"]
 
 
 def test_looking_loads_nothing_that_asks(shop: Shop) -> None:

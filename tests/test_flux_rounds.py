@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from promotion.model import Environment, Health, Spec, Verify
-from tests.support import flux
+from promotion.model import Environment, Health, Verify
+from tests.support import elsewhere, flux
 from tests.support.flux import at, condition, failing, running
 from tests.support.kubestub import KubeStub
 from tests.support.shop import Shop
@@ -38,10 +38,7 @@ class Cluster:
 
     def environment(self, name: str, before: str | None = None, **more: Any) -> Environment:
         settings = {"context": "stub", "kubeconfig": str(self.stub.kubeconfig()), "kustomization": f"shop-{name}"}
-        settings["refresh"] = "annotate"
-        deciding = {"branch": f"env/{name}", "health": "engine", **({"from": before} if before else {})}
-        engine = Spec("flux", settings)
-        return Environment(name, f"env/{name}", before, engine=engine, engine_says=True, deciding=deciding, **more)
+        return elsewhere.watched("flux", {**settings, "refresh": "annotate"}, name, before, **more)
 
     def source(self, name: str, commit: str, *conditions: dict[str, Any]) -> None:
         spec = {"url": self.stage.application.repository, "ref": {"branch": f"env/{name}"}}
@@ -56,42 +53,21 @@ class Cluster:
         self.source(name, self.stage.tip(name))
         self.put(name, self.stage.tip(name))
 
-    def health(self, name: str) -> tuple[str, Health]:
-        """What is on record of an environment now."""
-        observed = self.stage.world().state.of(name).observed
-        assert observed is not None
-        return observed.revision or "", observed.health
-
-    def fact(self, name: str, commit: str) -> Health | None:
-        fact = self.stage.world().state.of(name).facts.get(commit)
-        return fact.health if fact else None
-
 
 def test_a_change_is_promoted_and_verified_when_flux_is_done_with_it(build: Build, stub: KubeStub) -> None:
     """The source is asked to look after the push; progressing while it is applied; verified when it is applied and well."""
     there = Cluster(build, stub)
     stage = there.stage
-    stage.round()
-    before, commit = stage.tip("qa"), stage.commit("dev", {"web": "2\n"})
-    assert stage.round().hops == ()
-    there.deploy("dev")
-    (hop,) = stage.round().hops
-    landed = stage.tip("qa")
-    assert hop.commit == landed
+    before, commit, landed = elsewhere.promoted(stage, there.deploy)
     assert stub.requests("PATCH")[-1].path.endswith("/gitrepositories/shop-qa")
     stage.round()
-    assert there.fact("qa", before) is Health.HEALTHY
+    assert stage.fact("qa", before) is Health.HEALTHY
     there.source("qa", landed)
     for conditions, attempted in ((running(at(landed, "env/qa")), before), (running(at(landed, "env/qa")), landed)):
         there.put("qa", before, *conditions, attempted=attempted)
-        stage.round()
-        assert there.health("qa") == (landed, Health.PROGRESSING)
-        assert "verified qa" not in stage.events()
-    there.deploy("qa")
-    stage.round()
-    assert there.health("qa") == (landed, Health.HEALTHY)
-    assert stage.events()[-1] == "verified qa"
-    assert there.fact("dev", commit) is Health.HEALTHY
+        elsewhere.on_its_way(stage, landed)
+    elsewhere.arrives(stage, there.deploy, landed)
+    assert stage.fact("dev", commit) is Health.HEALTHY
 
 
 def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(build: Build, stub: KubeStub) -> None:
@@ -112,8 +88,8 @@ def test_what_ran_before_stays_well_on_record_while_the_next_one_is_on_its_way(b
         there.source("dev", fetched, *conditions)
         there.put("dev", before, *more.pop("conditions", []), **more)
         stage.round()
-        assert there.fact("dev", before) is Health.HEALTHY
-        assert there.fact("dev", after) is not Health.HEALTHY
+        assert stage.fact("dev", before) is Health.HEALTHY
+        assert stage.fact("dev", after) is not Health.HEALTHY
 
 
 def test_a_failed_commit_fails_the_verification_and_what_is_restored_does_not_inherit_it(
@@ -122,26 +98,14 @@ def test_a_failed_commit_fails_the_verification_and_what_is_restored_does_not_in
     """Failed at the commit itself; the restored one is on its way while Flux still shows that failure, and then verified."""
     there = Cluster(build, stub, verify=Verify(on_failure="rollback"))
     stage = there.stage
-    stage.round()
-    before = stage.tip("qa")
-    stage.commit("dev", {"web": "2\n"})
-    there.deploy("dev")
-    stage.round()
-    bad = stage.tip("qa")
+    before, _, bad = elsewhere.promoted(stage, there.deploy)
     there.source("qa", bad)
     there.put("qa", before, *failing(), attempted=bad)
-    stage.round()
-    restored = stage.tip("qa")
-    assert restored != bad
-    assert "failed qa" in stage.events()
+    restored = elsewhere.rolled_back(stage, bad)
     there.source("qa", restored)
-    stage.round()
-    assert there.health("qa") == (restored, Health.PROGRESSING)
+    elsewhere.on_its_way(stage, restored)
     assert stage.events().count("failed qa") == 1
-    there.deploy("qa")
-    stage.round()
-    assert there.health("qa") == (restored, Health.HEALTHY)
-    assert stage.events()[-1] == "verified qa"
+    elsewhere.arrives(stage, there.deploy, restored)
 
 
 def test_the_failure_of_the_commit_before_fails_no_promotion(build: Build, stub: KubeStub) -> None:
@@ -152,20 +116,13 @@ def test_the_failure_of_the_commit_before_fails_no_promotion(build: Build, stub:
     before = stage.tip("qa")
     there.put("qa", "0" * 40, *failing(), attempted=before)
     stage.round()
-    assert there.health("qa") == (before, Health.DEGRADED)
-    stage.commit("dev", {"web": "2\n"})
-    there.deploy("dev")
-    stage.round()
-    landed = stage.tip("qa")
-    assert landed != before
+    assert stage.health("qa") == (before, Health.DEGRADED)
+    _, _, landed = elsewhere.promoted(stage, there.deploy)
     stage.round()
     there.source("qa", landed)
-    stage.round()
-    assert there.health("qa") == (landed, Health.PROGRESSING)
+    elsewhere.on_its_way(stage, landed)
     assert "failed qa" not in stage.events()
-    there.deploy("qa")
-    stage.round()
-    assert stage.events()[-1] == "verified qa"
+    elsewhere.arrives(stage, there.deploy, landed)
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -185,19 +142,9 @@ def shop(tmp_path: Path, stub: KubeStub) -> Shop:
     return made
 
 
-def row(shop: Shop, **engine: Any) -> dict[str, Any]:
-    """What `validate --online` says of qa."""
-    shop.set("qa", engine={**shop.settings["qa"]["engine"], **engine})
-    (found,) = [row for row in shop("--json", "validate", "--online").json["checks"] if row["what"] == "qa"]
-    assert isinstance(found, dict)
-    return found
-
-
 def test_sync_is_for_loops_of_ours(shop: Shop) -> None:
     """What others deploy is left out, and refused when it is named."""
-    said = shop("sync", "qa")
-    assert said.status == 2
-    assert "qa: flux deploys it, and no sync loop of ours" in said.err
+    elsewhere.is_no_loop_of_ours(shop, "flux")
 
 
 @pytest.mark.parametrize(
@@ -212,17 +159,14 @@ def test_sync_is_for_loops_of_ours(shop: Shop) -> None:
 )
 def test_validate_online_says_what_is_wrong(shop: Shop, stub: KubeStub, engine: dict[str, str], words: str) -> None:
     """Each in one line, and nothing is changed."""
-    found = row(shop, **engine)
-    assert found["verdict"] == "fault"
-    assert words in found["reason"]
-    assert found["fix"]
+    elsewhere.is_fault(elsewhere.told(shop, **engine), words)
     assert {each.method for each in stub.asked} <= {"GET"}
 
 
 def test_validate_online_where_flux_is_suspended(shop: Shop) -> None:
     """A note: somebody may want it so."""
-    assert row(shop)["verdict"] == "ok"
-    found = row(shop, kustomization="paused")
+    assert elsewhere.told(shop)["verdict"] == "ok"
+    found = elsewhere.told(shop, kustomization="paused")
     assert found["verdict"] == "note"
     assert "suspended: Kustomization flux-system/paused: suspended" in found["reason"]
 
@@ -230,7 +174,6 @@ def test_validate_online_where_flux_is_suspended(shop: Shop) -> None:
 def test_validate_online_where_flux_is_not_installed(shop: Shop, stub: KubeStub) -> None:
     """Its definitions are not there."""
     del stub.kinds["kustomize.toolkit.fluxcd.io/v1", "Kustomization"]
-    found = row(shop)
-    assert found["verdict"] == "fault"
-    assert "knows no Kustomization of kustomize.toolkit.fluxcd.io/v1" in found["reason"]
+    found = elsewhere.told(shop)
+    elsewhere.is_fault(found, "knows no Kustomization of kustomize.toolkit.fluxcd.io/v1")
     assert "is its CRD installed?" in found["reason"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from promotion import answers, observe
-from promotion.model import Application, Environment, Spec, Verify
+from promotion.model import Application, Environment, Health, Spec, Verify
 from promotion.observe import Site, World
 from promotion.reconcile import Round, deploy, reconcile
 from promotion.repository import Git, Repository
@@ -133,6 +133,17 @@ class Stage:
 
     def sync(self, *names: str) -> None:
         deploy(self.site, self.world(), [self.env(name) for name in names])
+
+    def health(self, name: str) -> tuple[str, Health]:
+        """What is on record of an environment now: the commit, and how it is."""
+        observed = self.world().state.of(name).observed
+        assert observed is not None
+        return observed.revision or "", observed.health
+
+    def fact(self, name: str, commit: str) -> Health | None:
+        """What is on record of one commit there."""
+        fact = self.world().state.of(name).facts.get(commit)
+        return fact.health if fact else None
 
     def events(self) -> list[str]:
         """Kinds of event with their environment, oldest first."""
