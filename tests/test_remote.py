@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def client() -> Iterator[SyncPrefectClient]:
 def register(shop: Shop, name: str | None = None) -> None:
     for deployment in deployments.deployments(load(shop.file), name):
         deployment.apply()
+
+
+def registered(shop: Shop) -> None:
+    """The deployments are there, and are this shop's."""
+    with get_client(sync_client=True) as client:
+        there = client.request("POST", "/deployments/filter", json={}).json()
+        if not any(each["parameters"].get("config") == str(shop.file) for each in there):
+            prefect.forget(client)
+            register(shop)
 
 
 def runs(client: SyncPrefectClient) -> list[FlowRun]:
@@ -157,7 +167,7 @@ def refused_by_the_host(shop: Shop) -> None:
     shop.origin.hook("pre-receive", "#!/bin/sh\necho no >&2\nexit 1\n")
 
 
-CASES: list[tuple[Callable[[Shop], None], tuple[str, ...], int]] = [
+CASES: list[tuple[State, tuple[str, ...], int]] = [
     (nothing, ("promote", "qa"), 0),
     (landed, ("promote", "qa"), 0),
     (unseen, ("promote", "qa", "--commit", "HEAD-OF-DEV"), 3),
@@ -237,15 +247,47 @@ KNOWN: dict[str, Callable[[Shop], str]] = {
 }
 
 
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def changed(folder: Path) -> Shop:
     """dev -> qa -> prod by hand; a change is healthy in dev."""
-    monkeypatch.setenv("PROMOTION_USER", "alice@example.com")
-    made = Shop(tmp_path / "shop", qa={"auto": False}, prod={"auto": False})
+    made = Shop(folder, qa={"auto": False}, prod={"auto": False})
     made.round()
     made.push("dev", {"web": "2\n"})
     made.round()
     return made
+
+
+@pytest.fixture(autouse=True)
+def alice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who types."""
+    monkeypatch.setenv("PROMOTION_USER", "alice@example.com")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return changed(tmp_path / "shop")
+
+
+State = Callable[[Shop], None]
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[State], Shop]:
+    """A shop in a state, always at the same place; each state is made once, and copied."""
+    folder = tmp_path_factory.mktemp("shops")
+    place, made = folder / "shop", dict[str, Shop]()
+
+    def at(state: State) -> Shop:
+        name = state.__name__
+        shutil.rmtree(place, ignore_errors=True)
+        if name in made:
+            shutil.copytree(folder / name, place, symlinks=True)
+        else:
+            made[name] = changed(place)
+            state(made[name])
+            shutil.copytree(place, folder / name, symlinks=True)
+        return deepcopy(made[name])
+
+    return at
 
 
 @pytest.mark.parametrize(
@@ -254,28 +296,25 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
     ids=lambda v: getattr(v, "__name__", None) or str(v),
 )
 def test_remote_is_as_here(
-    state: Callable[[Shop], None],
+    state: State,
     words: tuple[str, ...],
     status: int,
     as_json: bool,
-    shop: Shop,
+    at: Callable[[State], Shop],
     tmp_path: Path,
-    client: SyncPrefectClient,  # noqa: ARG001 - a server on which nothing is left
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The same command on the same repository, once here and once as a run: stdout, complaints and exit status are equal."""
-    state(shop)
+    shop = at(state)
     words = (
         *(["--json"] if as_json else []),
         *(KNOWN[word](shop)[:9].upper() if word in KNOWN else word for word in words),
     )
-    shutil.copytree(shop.folder, tmp_path / "before", symlinks=True)
     monkeypatch.setenv("PROMOTION_CACHE", str(tmp_path / "here"))
     here = shop(*words)
-    shutil.rmtree(shop.folder)
-    (tmp_path / "before").rename(shop.folder)
+    shop = at(state)
     monkeypatch.setenv("PROMOTION_CACHE", str(tmp_path / "there"))
-    register(shop)
+    registered(shop)
     with prefect.worker():
         there = shop(*words, "--remote")
     assert (here.status, there.status) == (status, status), there
