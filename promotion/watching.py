@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 
 from promotion import lineage, scope
 from promotion.checks import CHECKS
 from promotion.engines import ENGINES
 from promotion.engines.contract import Deployed, Fleet, agreed
+from promotion.engines.kept import Kept
 from promotion.errors import PromotionError, TemporaryError, reworded
 from promotion.model import WORST_FIRST, Environment, Health, Observation, Reading, Subject
 from promotion.observe import Site, World, head, subject
@@ -34,8 +37,10 @@ def watch(site: Site, world: World, environments: Sequence[Environment]) -> Worl
     return watch_all([(site, world, environments)])[0]
 
 
-def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]]) -> list[World]:
+def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]], kept: Kept | None = None) -> list[World]:
     """The same for several applications, all side by side; an engine that answers for a fleet is asked once for all of them.
+
+    `kept` has what such an engine told other applications of this round some seconds ago.
 
     Others may share a branch: what is observed is the newest commit at or before the deployed one that changed the scope.
     """
@@ -44,7 +49,7 @@ def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]]) -> lis
         for environment in environments:
             numbers.append(number)
             questions.append(Question(site, environment, subject(site, environment, head(site, world, environment))))
-    for number, question, seen in zip(numbers, questions, _seen(questions), strict=True):
+    for number, question, seen in zip(numbers, questions, _seen(questions, kept), strict=True):
         before, name = worlds[number], question.environment.name
         if isinstance(seen, Observation):
             worlds[number] = _with(question, before, seen)
@@ -65,10 +70,10 @@ def observe(site: Site, environment: Environment, head: str) -> Observation:
     return seen
 
 
-def _seen(questions: Sequence[Question]) -> list[Observation | PromotionError]:
+def _seen(questions: Sequence[Question], kept: Kept | None = None) -> list[Observation | PromotionError]:
     """Engines, then checks about what they name, then those engines again: what was asked about must still be there."""
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        first = _deployed(pool, questions)
+        first = _deployed(pool, questions, kept)
         checked = [n for n, seen in enumerate(first) if _is_checked(questions[n], seen)]
         answers = pool.map(_asked_of_checks, [(questions[n], first[n]) for n in checked])
         said = dict(zip(checked, answers, strict=True))
@@ -93,7 +98,7 @@ def _asked_of_checks(asked: tuple[Question, Answer]) -> list[Reading]:
 # --- engines ---------------------------------------------------------------------------------------------------------
 
 
-def _deployed(pool: ThreadPoolExecutor, questions: Sequence[Question]) -> list[Answer]:
+def _deployed(pool: ThreadPoolExecutor, questions: Sequence[Question], kept: Kept | None = None) -> list[Answer]:
     """What the engines say, in the order of the questions; those of a fleet are asked together."""
     lots: list[list[int]] = []
     fleets: dict[str, list[int]] = {}
@@ -105,16 +110,18 @@ def _deployed(pool: ThreadPoolExecutor, questions: Sequence[Question]) -> list[A
             lots.append([number])
     lots = [*fleets.values(), *lots]
     found: dict[int, Answer] = {}
-    for numbers, answers in zip(lots, pool.map(_one_lot, [[questions[n] for n in lot] for lot in lots]), strict=True):
+    for numbers, answers in zip(
+        lots, pool.map(partial(_one_lot, kept), [[questions[n] for n in lot] for lot in lots]), strict=True
+    ):
         found |= zip(numbers, answers, strict=True)
     return [_in_scope(question, found[number]) for number, question in enumerate(questions)]
 
 
-def _one_lot(questions: Sequence[Question]) -> list[Answer]:
+def _one_lot(kept: Kept | None, questions: Sequence[Question]) -> list[Answer]:
     engine = ENGINES[questions[0].environment.engine.type]
     asked = [(question.environment.engine.settings, question.expected) for question in questions]
     if isinstance(engine, Fleet):
-        return engine.observe_all(asked)
+        return engine.observe_all(asked, kept)
     ((settings, about),) = asked
     try:
         return [engine.observe(settings, about)]
@@ -127,7 +134,7 @@ def _in_scope(question: Question, seen: Answer) -> Answer:
     if not isinstance(seen, Deployed) or len({part.revision for _, part in seen.parts}) < 2:
         return seen
     parts = [(name, replace(part, revision=_newest(question, part))) for name, part in seen.parts]
-    return agreed(parts, question.expected.revision)
+    return replace(agreed(parts, question.expected.revision), age=seen.age)
 
 
 def _newest(question: Question, deployed: Deployed) -> str | None:
@@ -160,7 +167,9 @@ def _observation(
         readings += [*answers, *([again.reading] if again.reading else [])]
     health = min((r.health for r in readings), key=WORST_FIRST.index)
     reasons = tuple(dict.fromkeys(r.reason for r in readings if r.health is health))
-    return Observation(seen.revision, health, reasons, question.site.clock(), seen.records)
+    age = seen.age if again is None else 0.0  # what was asked again just now is of now
+    at = question.site.clock() - timedelta(seconds=age)
+    return Observation(seen.revision, health, reasons, at, seen.records)
 
 
 def _with(question: Question, world: World, seen: Observation) -> World:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from promotion import observe, watching
 from promotion.engines import ENGINES
 from promotion.engines.contract import Asked, Deployed, agreed
+from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.model import Health, Reading, Spec, Subject
 from promotion.reconcile import promote, watch_only
@@ -37,7 +39,7 @@ class Elsewhere:
             raise answer
         return answer
 
-    def observe_all(self, asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+    def observe_all(self, asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:  # noqa: ARG002
         self.rounds.append([subject.environment for _, subject in asked])
         return [self.said.get(subject.environment, Deployed(subject.revision, OK)) for _, subject in asked]
 
@@ -99,10 +101,31 @@ def test_what_changes_while_checks_are_asked_is_not_read(share: Share, elsewhere
     dev, qa = way(health=(Spec("command", {"command": ["true"]}),), engine_says=False)
     shared = one(share, dev, qa)
     answers = iter([A, B])
-    elsewhere.observe_all = lambda asked: [Deployed(next(answers), OK) for _ in asked]  # type: ignore[method-assign]
+    elsewhere.observe_all = lambda asked, _: [Deployed(next(answers), OK) for _ in asked]  # type: ignore[method-assign]
     stage = shared["shop"]
     world = watching.watch(stage.site, stage.world(), [stage.env("qa")])
     assert "changed while it was read" in str(world.unread["qa"])
+
+
+def test_what_others_read_is_used_once_and_told_with_its_age(share: Share, elsewhere: Elsewhere) -> None:
+    """Of then it is, and what confirms it is of now: an engine that is asked again is never answered from what is kept."""
+    dev, qa = way(health=(Spec("command", {"command": ["true"]}),), engine_says=False)
+    stage = one(share, dev, qa)["shop"]
+    given = []
+
+    def observed(asked: Sequence[Asked], kept: Kept | None) -> list[Deployed | PromotionError]:
+        given.append(kept)
+        return [Deployed(subject.revision, OK, age=7.0 if kept else 0.0) for _, subject in asked]
+
+    elsewhere.observe_all = observed  # type: ignore[method-assign]
+    kept = Kept()
+    (world,) = watching.watch_all([(stage.site, stage.world(), stage.application.environments)], kept)
+    assert given == [kept, None]
+    now = stage.site.clock()
+    assert {name: now - seen.at for name, seen in world.observations.items()} == {
+        "dev": timedelta(seconds=7),
+        "qa": timedelta(0),
+    }
 
 
 # --- several objects that must agree -----------------------------------------------------------------------------------

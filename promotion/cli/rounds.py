@@ -16,6 +16,7 @@ from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
 from promotion.cli.output import Repeats, answer, complain, note, printed
+from promotion.engines.kept import Kept
 from promotion.errors import PromotionError, as_bug, as_data
 from promotion.model import Environment
 from promotion.observe import Site
@@ -77,7 +78,7 @@ class Loop:
 
     def once(self) -> int:
         """One round. The error of an only application is raised."""
-        turns = [turn for ended in [self._begin(group) for group in self.groups] for turn in ended.result()]
+        turns = [turn for ended in self._all_begun() for turn in ended.result()]
         if len(turns) == 1 and turns[0].raised:
             raise turns[0].raised
         waits = [line for turn in turns for line in turn.waits]
@@ -99,10 +100,10 @@ class Loop:
         while running or not stop.is_set():
             if not running:
                 repeats.next_round()
-            due = time.monotonic() + seconds
+            due, kept = time.monotonic() + seconds, Kept()
             for number, group in enumerate(self.groups):
                 if number not in running and not stop.is_set():
-                    running[number] = self._begin(group)
+                    running[number] = self._begin(group, kept)
             ended = _ended(running, None if stop.is_set() else seconds)
             statuses |= {number: worst(*(turn.status for turn in turns)) for number, turns in ended.items()}
             failed = 6 if 6 in (failed, *(t.status for turns in ended.values() for t in turns)) else 0
@@ -110,7 +111,11 @@ class Loop:
             stop.wait(max(0.0, due - time.monotonic()))
         return worst(failed, *statuses.values())
 
-    def _begin(self, group: list[Site]) -> Future[list[Turn]]:
+    def _all_begun(self) -> list[Future[list[Turn]]]:
+        kept = Kept()
+        return [self._begin(group, kept) for group in self.groups]
+
+    def _begin(self, group: list[Site], kept: Kept) -> Future[list[Turn]]:
         """Starts the round of one repository; an only one's is over at once.
 
         Not in a pool: somebody who insists on an end does not wait for the deadlines of what hangs.
@@ -119,7 +124,7 @@ class Loop:
 
         def work() -> None:
             with self.places:
-                ended.set_result(self._turns(group))
+                ended.set_result(self._turns(group, kept if len(self.groups) > 1 else None))
 
         if len(self.groups) == 1:
             work()
@@ -127,11 +132,11 @@ class Loop:
             threading.Thread(target=work, name=group[0].application.name, daemon=True).start()
         return ended
 
-    def _turns(self, group: list[Site]) -> list[Turn]:
+    def _turns(self, group: list[Site], kept: Kept | None = None) -> list[Turn]:
         """One round over the applications of one repository. Never raises: its trouble is not that of the others."""
         began = time.monotonic()
         try:
-            done = together([self._task(site) for site in group], sync=self.sync, dry_run=self.dry_run)
+            done = together([self._task(site) for site in group], sync=self.sync, dry_run=self.dry_run, kept=kept)
             seconds = time.monotonic() - began
             return [self._turn(site, one, seconds) for site, one in zip(group, done, strict=True)]
         except PromotionError as exc:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from promotion.engines.kept import Kept
 from promotion.errors import PromotionError
 from promotion.model import WORST_FIRST, Entry, Health, Reading, Reverted, Subject
 from promotion.texts import short
@@ -43,6 +44,8 @@ class Deployed:
     waits: bool = False
     parts: tuple[tuple[str, Deployed], ...] = ()
     """Of several objects by name what each says; `revision` and `reading` are what they come to (`agreed`)."""
+    age: float = 0.0
+    """Seconds since it was read, where it was kept from a question of somebody else's."""
 
 
 def agreed(parts: Sequence[tuple[str, Deployed]], expected: str | None) -> Deployed:
@@ -104,8 +107,8 @@ class Loop(Protocol):
 class Fleet(Protocol):
     """An engine that can be asked about many environments at once."""
 
-    def observe_all(self, asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
-        """What `observe` says, or raises, of each of them, with as few requests as possible."""
+    def observe_all(self, asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:
+        """What `observe` says, or raises, of each of them, with as few requests as possible; `kept` has what others read just now."""
         ...
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from promotion import answers, observe, watching
+from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError, TornError, once
 from promotion.model import Environment, OutcomeWord, VerificationWord
 from promotion.observe import Site, World
@@ -86,16 +87,16 @@ def reconcile(
 
 
 def together(
-    tasks: Sequence[Task], *, sync: bool = False, land_hops: bool = True, dry_run: bool = False
+    tasks: list[Task], *, sync: bool = False, land_hops: bool = True, dry_run: bool = False, kept: Kept | None = None
 ) -> list[Round | PromotionError]:
     """One round over applications that share a repository: for each what it did, or what ended it.
 
     Without `land_hops` everything is recorded and decided, and nothing is promoted; with `dry_run` nothing is written at
-    all. Raises what is wrong with the repository.
+    all. `kept` is what a round over other repositories beside this one has read. Raises what is wrong with the repository.
     """
     turns = _begun(tasks)
     running = [turn for turn in turns if turn.failed is None]
-    _observed(running, sync=sync and not dry_run)
+    _observed(running, kept, sync=sync and not dry_run)
     if not dry_run:
         hints.ask(w for turn in running for w in hints.unsettled(turn.site, turn.draft.world, turn.wanted))
     for environments in _branches(running):
@@ -137,7 +138,7 @@ def _read(site: Site, snapshot: Snapshot) -> tuple[World, PromotionError | None]
         return World(snapshot, None, State(site.application.name)), exc
 
 
-def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
+def _observed(turns: Sequence[_Turn], kept: Kept | None, *, sync: bool) -> None:
     """Deploys, observes all environments of all applications side by side, and drafts what that calls for."""
     asked, synced = [], []
     for turn in turns:
@@ -145,7 +146,7 @@ def _observed(turns: Sequence[_Turn], *, sync: bool) -> None:
         environments = [e for e in turn.site.application.environments if e.name in seen]
         asked.append((turn.site, turn.draft.world, environments))
         synced.append(deploy(turn.site, turn.draft.world, turn.wanted) if sync else Synced())
-    for turn, world, done in zip(turns, watching.watch_all(asked), synced, strict=True):
+    for turn, world, done in zip(turns, watching.watch_all(asked, kept), synced, strict=True):
         turn.errors += done.errors
         turn.draft = holds(turn.site, news(turn.site, with_synced(world, done)))
         turn.hops += failures(turn.draft)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from promotion.engines.contract import Asked, Deployed
+from promotion.engines.kept import Kept
 from promotion.errors import PromotionError
 from promotion.model import Subject
 
@@ -21,11 +22,11 @@ def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:
     return answer
 
 
-def observe_all(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+def observe_all(asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:
     """The same for many environments; one list for all that have their Applications in one place."""
     from promotion.engines.argocd.fleet import look
 
-    return look(asked)
+    return look(asked, kept)
 
 
 def refresh(settings: Mapping[str, Any], subject: Subject) -> None:

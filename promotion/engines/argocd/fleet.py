@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 from promotion.engines.argocd import webhook
@@ -12,18 +13,23 @@ from promotion.engines.argocd.server import AbsentError
 from promotion.engines.argocd.sources import Json, at, name_of
 from promotion.engines.argocd.ways import Way, key, labels, way
 from promotion.engines.contract import Asked, Deployed, agreed
+from promotion.engines.kept import FEW, Kept
 from promotion.errors import ConfigError, PromotionError
 from promotion.model import Subject
 from promotion.spelling import nearest
 
-FEW = 3
-"""So many questions about single Applications are cheaper than one list of all."""
 SIDE_BY_SIDE = 8
 
-Found = list[Json] | PromotionError
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The Applications of one question, or why there are none; `age` in seconds."""
+
+    apps: list[Json] | PromotionError
+    age: float = 0.0
 
 
-def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+def look(asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:
     """What is deployed in each, or why that is not known; one list for all that have their Applications in one place."""
     places: dict[object, list[int]] = {}
     for number, (settings, _) in enumerate(asked):
@@ -32,7 +38,7 @@ def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
     with ThreadPoolExecutor(min(SIDE_BY_SIDE, max(1, len(places)))) as pool:
         for numbers, answers in zip(
             places.values(),
-            pool.map(lambda numbers: _of_place([asked[n] for n in numbers]), places.values()),
+            pool.map(lambda numbers: _of_place([asked[n] for n in numbers], kept), places.values()),
             strict=True,
         ):
             found |= zip(numbers, answers, strict=True)
@@ -40,12 +46,12 @@ def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
 
 
 def _judged(settings: Mapping[str, Any], subject: Subject, found: Found) -> Deployed | PromotionError:
-    if isinstance(found, PromotionError):
-        return found
-    repository, beside = _repository(settings, subject), {name_of(app) for app in found}
+    if isinstance(found.apps, PromotionError):
+        return found.apps
+    repository, beside = _repository(settings, subject), {name_of(app) for app in found.apps}
     try:
-        said = [(name_of(app), judge(app, subject, repository, beside)) for app in found]
-        return agreed(said, subject.revision)
+        said = [(name_of(app), judge(app, subject, repository, beside)) for app in found.apps]
+        return replace(agreed(said, subject.revision), age=found.age)
     except PromotionError as exc:
         return exc
 
@@ -63,26 +69,38 @@ def names(settings: Mapping[str, Any]) -> list[str]:
     return [written] if isinstance(written, str) else list(dict.fromkeys(written))
 
 
-def _of_place(asked: Sequence[Asked]) -> list[Found]:
+def _of_place(asked: Sequence[Asked], kept: Kept | None) -> list[Found]:
     """The Applications of each question, or why there are none."""
     try:
         door = way(asked[0][0], asked[0][1].environ)
         wanted = {*(name for settings, _ in asked for name in names(settings))}
         selectors = {labels(settings["selector"]) for settings, _ in asked if "selector" in settings}
-        if len(wanted) + len(selectors) > FEW:
+        many = len(wanted) + len(selectors)
+        if kept and (known := kept.everything(key(asked[0][0]), many, lambda: door.list({}))):
+            everything, age = known
+            return [_tried(lambda s=settings: _kept(s, everything, door), age) for settings, _ in asked]  # type: ignore[misc]
+        if many > FEW:
             everything = door.list({})
             return [_tried(lambda s=settings: _chosen(s, everything, door)) for settings, _ in asked]  # type: ignore[misc]
     except PromotionError as exc:
-        return [exc] * len(asked)
+        return [Found(exc)] * len(asked)
     with ThreadPoolExecutor(FEW) as pool:
         return list(pool.map(lambda one: _tried(lambda: _asked_for(one[0], door)), asked))
 
 
-def _tried(find: Callable[[], list[Json]]) -> Found:
+def _tried(find: Callable[[], list[Json]], age: float = 0.0) -> Found:
     try:
-        return find()
+        return Found(find(), age)
     except PromotionError as exc:
-        return exc
+        return Found(exc)
+
+
+def _kept(settings: Mapping[str, Any], everything: Sequence[Json], door: Way) -> list[Json]:
+    """Out of a list that is some seconds old: one that is not there may have come since."""
+    try:
+        return _chosen(settings, everything, door)
+    except ConfigError:
+        return _asked_for(settings, door)
 
 
 def _asked_for(settings: Mapping[str, Any], door: Way) -> list[Json]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from promotion.engines.flux.reading import fill, kind_of
 from promotion.engines.flux.source import check_ours, source
 from promotion.engines.flux.status import Live, taken
 from promotion.engines.flux.tree import Shelf, Walk, source_of, whole
+from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, PromotionError
 from promotion.health import Rules, judge, rules
 from promotion.kube import Cluster, connect
@@ -47,7 +48,7 @@ def question(settings: Mapping[str, Any], subject: Subject) -> Question:
     return Question(tops, subject, repository, rules(written), datetime.now(UTC))
 
 
-def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
+def look(asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:
     """An answer or an error for each. What several share is read once."""
     answers: list[Deployed | PromotionError | None] = [None] * len(asked)
     clusters: dict[int, tuple[Cluster, dict[int, Question]]] = {}
@@ -58,13 +59,14 @@ def look(asked: Sequence[Asked]) -> list[Deployed | PromotionError]:
         except PromotionError as exc:
             answers[number] = exc
     for cluster, questions in clusters.values():
-        for number, answer in zip(questions, _answers(cluster, list(questions.values())), strict=True):
+        for number, answer in zip(questions, _answers(cluster, list(questions.values()), kept), strict=True):
             answers[number] = answer
     return [answer for answer in answers if answer is not None]
 
 
-def _answers(cluster: Cluster, questions: Sequence[Question]) -> list[Deployed | PromotionError]:
-    shelf = _read(cluster, questions, {})
+def _answers(cluster: Cluster, questions: Sequence[Question], kept: Kept | None) -> list[Deployed | PromotionError]:
+    shelf = dict[Ref, Any]()
+    age = _read(cluster, questions, shelf, kept)
     walks = [each.walk(shelf) for each in questions]
     first = [_answer(each, walk, cluster) for each, walk in zip(questions, walks, strict=True)]
     looked = [
@@ -74,9 +76,13 @@ def _answers(cluster: Cluster, questions: Sequence[Question]) -> list[Deployed |
     again = dict(shelf)
     fill(cluster, rests_on, again)
     return [
-        _confirmed(said, _answer(each, each.walk(again), cluster)) if yes else said
+        _aged(_confirmed(said, _answer(each, each.walk(again), cluster)) if yes else said, age)
         for each, said, yes in zip(questions, first, looked, strict=True)
     ]
+
+
+def _aged(said: Deployed | PromotionError, age: float) -> Deployed | PromotionError:
+    return replace(said, age=age) if isinstance(said, Deployed) else said
 
 
 def _well(said: Deployed | PromotionError) -> bool:
@@ -114,8 +120,9 @@ def _answer(each: Question, walk: Walk, cluster: Cluster) -> Deployed | Promotio
     return agreed(said, each.subject.revision)
 
 
-def _read(cluster: Cluster, questions: Sequence[Question], shelf: dict[Ref, Any]) -> dict[Ref, Any]:
-    """Everything that the questions want, and what that makes them want."""
+def _read(cluster: Cluster, questions: Sequence[Question], shelf: dict[Ref, Any], kept: Kept | None) -> float:
+    """Everything that the questions want, and what that makes them want; returns the seconds since the oldest of it was read."""
+    oldest = 0.0
     for _ in range(DEEPEST):
         wanted: dict[Ref, str] = {}
         for each in questions:
@@ -128,8 +135,8 @@ def _read(cluster: Cluster, questions: Sequence[Question], shelf: dict[Ref, Any]
             wanted |= walk.wanted
         if not wanted:
             break
-        fill(cluster, wanted, shelf)
-    return shelf
+        oldest = max(oldest, fill(cluster, wanted, shelf, kept))
+    return oldest
 
 
 def _told(exc: PromotionError, each: Question, shelf: Shelf, cluster: Cluster) -> PromotionError:
