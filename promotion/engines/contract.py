@@ -112,6 +112,14 @@ class Fleet(Protocol):
         ...
 
 
+def only(answers: Sequence[Deployed | PromotionError]) -> Deployed:
+    """What a fleet of one says. Raises the error that it has instead."""
+    (answer,) = answers
+    if isinstance(answer, PromotionError):
+        raise answer
+    return answer
+
+
 @runtime_checkable
 class Hinted(Protocol):
     """An engine that can be asked to look at Git now, instead of when it would by itself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from promotion.engines.contract import Asked, Deployed
+from promotion.engines.contract import Asked, Deployed, only
 from promotion.engines.kept import Kept
 from promotion.errors import PromotionError
 from promotion.model import Subject
@@ -16,10 +16,7 @@ from promotion.model import Subject
 
 def observe(settings: Mapping[str, Any], subject: Subject) -> Deployed:
     """Raises ConfigError for a Kustomization that is not there or follows something else, TemporaryError for a cluster that is away."""
-    answer = observe_all([(settings, subject)])[0]
-    if isinstance(answer, PromotionError):
-        raise answer
-    return answer
+    return only(observe_all([(settings, subject)]))
 
 
 def observe_all(asked: Sequence[Asked], kept: Kept | None = None) -> list[Deployed | PromotionError]:
