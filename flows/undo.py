@@ -189,7 +189,7 @@ def _chosen(site: Site, to: str | None) -> str | None:
     if not to:
         return None
     observe.survey(site)
-    return site.repository.resolve(to.lower())
+    return site.repository.resolve(to)
 
 
 # --- what is said of it ----------------------------------------------------------------------------------------------

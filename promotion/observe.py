@@ -212,7 +212,11 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
         return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
     if old == new:
         return []
-    return [f"{sign} {path}: {json.dumps(value)}" for sign, value in (("-", old), ("+", new)) if value is not None]
+    return [
+        f"{sign} {path}: {json.dumps(value, sort_keys=True)}"
+        for sign, value in (("-", old), ("+", new))
+        if value is not None
+    ]
 
 
 def head(site: Site, world: World, environment: Environment) -> str:

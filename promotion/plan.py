@@ -158,7 +158,10 @@ def _judge(view: View, commit: str, source: Verdict, newer: Sequence[_Judged], a
         return Merge(commit)
     refused = _refused(view, merged) if merged is not None else None
     if refused:
-        return replace(judged, verdicts=(*judged.verdicts, refused))
+        said = any(
+            v.gate == refused.gate and v.reason in refused.reason for v in judged.verdicts
+        )  # of the commit itself
+        return judged if said else replace(judged, verdicts=(*judged.verdicts, refused))
     return _asked(view, judged, answers) if wanted else judged
 
 
@@ -271,7 +274,8 @@ def _plan(view: View, judged: _Judged, passed_over: list[PassedOver]) -> Plan:
     word: Any = judged.word
     reason = "; ".join(judged.said(v) for v in judged.verdicts if v.verdict == word)
     if word == "pass":
-        reason = "already there: nothing to deploy" if merged.absorbed else "all gates pass"
+        past = f"past {', '.join(judged.overridden)}: all other gates pass" if judged.overridden else "all gates pass"
+        reason = "already there: nothing to deploy" if merged.absorbed else past
     if merged.conflicts and judged.verdicts[0].verdict == "pass" and word != "block":
         return Plan(
             view,

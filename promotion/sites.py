@@ -14,6 +14,7 @@ from promotion.model import Application, Environment, Pipeline
 from promotion.observe import Site
 from promotion.repository import Git, Repository
 from promotion.spelling import nearest
+from promotion.wording import line
 
 
 def utc_now() -> datetime:
@@ -49,12 +50,13 @@ def _site(
 
 
 def who(environ: Mapping[str, str]) -> str:
-    """Whoever acts: PROMOTION_USER, else Git's author."""
+    """Whoever acts: PROMOTION_USER, else Git's author. Raises ConfigError for a name that is no plain line."""
     return _who(environ, Git(environ, cache_folder(environ)))
 
 
 def _who(environ: Mapping[str, str], git: Git) -> str:
-    return environ.get("PROMOTION_USER") or git.people[0].email
+    named = line(environ.get("PROMOTION_USER", ""), "a name", "PROMOTION_USER")
+    return named or line(git.people[0].email, "a name", "Git's author")
 
 
 @contextmanager

@@ -107,7 +107,7 @@ def test_reject_and_what_undoes_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
     plan = plan_of(shop)
     said = shop("reject", plan[:8], "--reason", "not before the weekend", "--yes")
     assert (said.status, f"promotion lift qa {shop.tip('dev')[:7]}" in said.out) == (0, True)
-    assert "rejected by bob@example.com: not before the weekend" in shop("plan", "qa").out
+    assert shop("plan", "qa").out.count("rejected by bob@example.com: not before the weekend") == 1
     by(monkeypatch, ALICE)
     assert "rejected by bob@example.com" in unchanged(shop, "approve", plan[:8], "--yes").err
     assert "has said nothing of a plan" in unchanged(shop, "withdraw", plan[:8]).err
@@ -131,6 +131,7 @@ def test_reject_and_what_undoes_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) 
         (("reject", "PLAN", "--yes", "--reason", "{{7*7}}"), "templates are not filled in"),
         (("approve", "PLAN", "--yes", "--reason", "Promotion-Plan: x"), "only commits say"),
         (("withdraw", "PLAN"), "has said nothing"),
+        (("hold", "qa", "HEAD", "--reason", "x"), "'HEAD' is no commit: give 4 to 40 hex digits"),
         (("hold", "qa", "TIP", "--reason", "{{7*7}}"), "templates are not filled in"),
     ],
 )  # fmt: skip
@@ -158,7 +159,8 @@ def test_who_may_not_is_told_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
         ("a\x1b[31m@example.com", "control character"),
     ):
         by(monkeypatch, who)
-        assert line in unchanged(shop, "approve", plan, "--yes").err
+        said = unchanged(shop, "approve", plan, "--yes")
+        assert (line in said.err, said.out) == (True, "")  # before anything is shown or asked
     by(monkeypatch, ALICE)
     shop("approve", plan, "--yes")
     before = shop.origin.refs()
@@ -337,8 +339,12 @@ def test_an_override_is_loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     refused = shop("promote", "qa")
     assert (refused.status, "or   --override freeze --reason R (" in refused.out) == (4, True)
     assert shop("promote", "qa", "--override", "soak,approval", "--reason", "an incident").status == 4
-    pushes = len(shop.events())
-    said = shop("promote", "qa", "--override", "soak,approval,freeze", "--reason", "an incident")
+    pushes, words = (
+        len(shop.events()),
+        ("promote", "qa", "--override", "soak,approval,freeze", "--reason", "an incident"),
+    )
+    assert "past freeze, soak, approval: all other gates pass" in shop(*words, "--dry-run").out
+    said = shop(*words)
     assert said.status == 0, said
     assert shop.events()[pushes:] == ["overridden qa", "promoted qa"]
     (event,) = [e for e in shop("--json", "history").json["events"] if e["event"] == "overridden"]

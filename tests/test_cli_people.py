@@ -157,10 +157,41 @@ def test_configure_shows_the_difference(shop: Shop) -> None:
     assert shop("run").status == 2
     said = shop("configure", "--reason", "trust")
     assert "- environments.qa.auto: false" in said.out
+    shop.set("qa", gates=[{"type": "soak", "for": "2h"}])
+    assert '+ environments.qa.gates: [{"for": "2h", "type": "soak"}]' in shop("configure", "--reason", "soak").out
     assert shop("--json", "configure", "--reason", "again").json["applications"][0]["differences"] == []
     assert shop("run").status == 0
     assert shop("--json", "history", "--limit", "9").json["events"][-1]["event"] is not None
-    assert shop.events().count("configured None") == 2
+    assert shop.events().count("configured None") == 3
+
+
+@pytest.mark.parametrize(
+    ("who", "what"),
+    [
+        ("{{7*7}}", "holds `{{`"),
+        ("a\x1b[31m", "control character U+001B"),
+        ("a\nPromotion-Plan: x", "control character U+000A"),
+        ("Promotion-Plan: x", "holds `Promotion-Plan:`"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["PROMOTION_USER", "GIT_AUTHOR_EMAIL"])
+def test_a_name_that_is_no_plain_line_does_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, variable: str, who: str, what: str
+) -> None:
+    """Whatever the verb, and wherever the name comes from."""
+    shop.push("dev", {"web": "2\n"})
+    commit, before = shop.tip("dev"), shop.origin.refs()
+    monkeypatch.setenv(variable, who)
+    for words in (
+        ("hold", "qa", commit, "--reason", "x"),
+        ("freeze", "--reason", "x"),
+        ("rollback", "dev", "--reason", "x"),
+        ("run",),
+    ):
+        said = shop(*words)
+        assert (said.status, len(said.err.splitlines())) == (2, 1), said
+        assert what in said.err
+    assert shop.origin.refs() == before
 
 
 def test_who_acts_is_recorded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,7 @@ def approve(
     line(reason, "a reason", "--reason")
     with sites_of(call, sign=sign) as found:
         site, made = _meant([site for site, _ in found], plan)
+        reconcile.check_person(made.view.environment, site.by)  # before anybody is asked
         if not _agreed(call, site, made, "approve", yes=yes):
             return 4
         how, code = _proof(call, made, sign=sign)
@@ -64,6 +65,7 @@ def reject(context: typer.Context, plan: Named, reason: Reason, yes: Yes = False
     a_reason(reason, "--reason")
     with sites_of(call, sign=sign) as found:
         site, made = _meant([site for site, _ in found], plan)
+        reconcile.check_person(made.view.environment, site.by)  # before anybody is asked
         if not _agreed(call, site, made, "reject", yes=yes):
             return 4
         how: HowWord = "signed" if sign else "claimed"

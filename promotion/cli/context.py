@@ -118,7 +118,7 @@ def _can_sign(sites: Iterable[Site]) -> None:
 def commit_of(site: Site, prefix: str) -> str:
     """The full id of what a person wrote; the remote's commits are fetched first. Raises ConfigError."""
     observe.survey(site)
-    return site.repository.resolve(prefix.lower())
+    return site.repository.resolve(prefix)
 
 
 def span_of(text: str | None, option: str, least: timedelta = timedelta(0)) -> timedelta | None:

@@ -115,7 +115,7 @@ def where(
         world = observe.world(site, snapshot(site), partly=True)
         gone.extend(ConfigError(said) for said in world.missing.values())
         try:
-            oid = site.repository.resolve(commit.lower())
+            oid = site.repository.resolve(commit)
         except ConfigError as exc:  # another application may have it
             unknown.append(exc)
             return None

@@ -99,7 +99,7 @@ def adopt(
     call = call_of(context)
     with place_of(call, environment, sign=sign) as (site, target):
         before = observe.survey(site).state.of(target.name).release
-        event = reconcile.adopt(site, target, site.repository.resolve(source.lower()) if source else None)
+        event = reconcile.adopt(site, target, site.repository.resolve(source) if source else None)
         rows = report.status(site, observe.survey(site), {})["environments"]
         row = next(row for row in rows if row["environment"] == target.name)
     stands_for = f"stands for {target.source} {short(event.data['source'])}"

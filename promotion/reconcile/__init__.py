@@ -1,6 +1,6 @@
 """Observe, decide, apply, verify; the only writer. Whatever is written goes through one kind of push, in `write`."""
 
-from promotion.reconcile.approvals import approve, reject, withdraw
+from promotion.reconcile.approvals import approve, check_person, reject, withdraw
 from promotion.reconcile.backports import backport
 from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import Steps, contended, patiently, verified
@@ -22,6 +22,7 @@ __all__ = [
     "adopt",
     "approve",
     "backport",
+    "check_person",
     "configure",
     "contended",
     "deploy",

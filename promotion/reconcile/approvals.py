@@ -35,7 +35,7 @@ def approve(
 
     def event(world: World) -> Event:
         view, merged = _current(site, world, plan, name)
-        _check_person(view.environment, name)
+        check_person(view.environment, name)
         _check_held(view, merged, plan)
         standing = answers.standing(site, world, view, Approval(plan.commit or "", plan.plan_id or ""))
         if barred := next((b for b in standing.barred if b.who == person(name)), None):
@@ -63,7 +63,7 @@ def reject(
 
     def event(world: World) -> Event:
         view, merged = _current(site, world, plan, name)
-        _check_person(view.environment, name)
+        check_person(view.environment, name)
         said = _own(view, plan, name)
         if said is not None and said.word == "rejected":
             raise AnsweredError(f"{name} has rejected plan {_short(plan)} already")
@@ -142,8 +142,9 @@ def _void(plan: Plan, why: str) -> RefusedError:
     return RefusedError(f"plan {_short(plan)} is void: {why}", hint=f"promotion plan {plan.view.environment.name}")
 
 
-def _check_person(environment: Environment, who: str) -> None:
-    asked = (environment.approval or {})["from"]
+def check_person(environment: Environment, who: str) -> None:
+    """Raises RefusedError for somebody who is not asked, where anybody is."""
+    asked = (environment.approval or {"from": [person(who)]})["from"]
     if person(who) not in asked:
         names = ", ".join(called(asked).values())
         raise RefusedError(f"{who} is not asked for {environment.name}: {names} may decide there")

@@ -87,8 +87,9 @@ def answered(places: Sequence[Place], prefix: str, who: str) -> tuple[Site, Plan
         for site, _, view, identity, commit in _candidates(places):
             if identity.startswith(prefix) and site.application.decided_with(view.environment):
                 return site, Plan(view, "nothing", "", commit, plan_id=identity)  # it may have been said elsewhere
-        there = ", ".join(each[3].plan_id[:8] for each in said) or "nothing"
-        raise RefusedError(f"{who} has said nothing of a plan {prefix}, or it counts no more (of: {there})")
+        there = ", ".join(each[3].plan_id[:8] for each in said)
+        of = f" (of: {there})" if there else ""
+        raise RefusedError(f"{who} has said nothing of a plan {prefix}, or it counts no more{of}")
     site, world, environment, answer = meant[0]
     view = answers.look(site, world, environment)
     return site, Plan(view, "nothing", "", answer.source, plan_id=answer.plan_id)

@@ -215,8 +215,9 @@ class Repository:
 
     def resolve(self, revision: str) -> str:
         """The commit that a unique prefix or full id names. Raises ConfigError when there is none, or more than one."""
-        if not re.fullmatch(r"[0-9a-f]{4,40}", revision):
+        if not re.fullmatch(r"[0-9a-fA-F]{4,40}", revision):
             raise ConfigError(f"{revision!r} is no commit: give 4 to 40 hex digits")
+        revision = revision.lower()
         args = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
         answer = self._git.run(self.path, *args)
         if answer.status:

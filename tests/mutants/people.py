@@ -92,7 +92,7 @@ S8 = (
     cut(
         "S8",
         "only who is asked may answer",
-        "reconcile.approvals:_check_person",
+        "reconcile.approvals:check_person",
         "person(who) not in asked",
         "False",
         MAY_NOT,

@@ -462,6 +462,25 @@ S17 += (
     ),
 )
 
+NAMED = "test_cli_people::test_a_name_that_is_no_plain_line_does_nothing"
+S16 += (
+    cut(
+        "S16",
+        "who acts is a plain line",
+        "sites:_who",
+        "line(environ.get('PROMOTION_USER', ''), 'a name', 'PROMOTION_USER')",
+        "environ.get('PROMOTION_USER')",
+        NAMED,
+    ),
+    cut(
+        "S16",
+        "Git's author is a plain line",
+        "sites:_who",
+        "line(git.people[0].email, 'a name', \"Git's author\")",
+        "git.people[0].email",
+        NAMED,
+    ),
+)
 COPIED = "test_confirmed::test_where_believes_no_message_that_was_copied_along"
 S16 += (
     cut(
