@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from promotion import answers, observe
 from promotion.reconcile import watch_only
-from tests.support.model import FILLER, Application, Files, Rules
+from tests.support.model_values import FILLER, Application, Files, Rules
 from tests.support.playground import Playground
 
 pytestmark = pytest.mark.timeout(0)  # how long it takes is the profile's business

@@ -511,6 +511,22 @@ def test_two_applications_on_one_branch_go_back_in_one_push(make: Make) -> None:
     assert audited(shared) == []
 
 
+def test_what_was_absorbed_at_a_commit_of_others_is_not_taken_back(make: Make) -> None:
+    """The audit misses nothing in the record of a rollback over it."""
+    shared = make(names=("shop", "billing"), paths=None, files=None)
+    stage = shared["shop"]
+    released(shared, {"shop/web": "2\n"})
+    before = stage.tip("qa")
+    shared.commit("qa", {"shop/new": "hot\n"})
+    released(shared, {"billing/web": "2\n"})
+    others = stage.tip("qa")
+    released(shared, {"shop/new": "hot\n"})
+    assert "absorbed qa" in stage.events()
+    assert (stage.tip("qa"), others in stage.world().state.of("qa").releases) == (others, True)
+    back(stage, "qa", to=before)
+    assert audited(shared) == []
+
+
 # --- just before the push ------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
-from promotion import restoring
+from promotion import restoring, scope
 from promotion.events import Event
 from promotion.model import Application, Commit, Environment
 from promotion.observe import Site
@@ -32,7 +32,7 @@ def problems(
         for frozen in (state.frozen, state.of(name).frozen):
             if frozen is not None and frozen.strict and frozen.holds(event.at):
                 yield f"{name} was strictly frozen by {frozen.by} when it was rolled back"
-    yield from _restored(site, environment, state, event)
+    yield from _restored(site, application, environment, state, event)
     wrong = _misplaced(site, application, environment, event, by_hand=by_hand)
     if wrong:
         yield f"{who} does not restore {short(data['restores'])} at {', '.join(shown(path) for path in wrong[:5])}"
@@ -63,13 +63,15 @@ def _said(made: Commit, event: Event) -> Iterator[str]:
         yield f"{short(made.oid)} says another {', '.join(f'Promotion-{key}' for key in wrong)} than its record"
 
 
-def _restored(site: Site, environment: Environment, state: State, event: Event) -> Iterator[str]:
+def _restored(
+    site: Site, application: Application, environment: Environment, state: State, event: Event
+) -> Iterator[str]:
     """That it went back to a release, over all that its record says, and holds the release that it took back."""
     data, e, name = event.data, state.of(environment.name), environment.name
     restores, old = data["restores"], e.releases
     line = site.repository.first_parents(data["target"])
-    passed = [commit.oid for commit in takewhile(lambda commit: commit.oid != restores, line)]
-    reached = site.repository.objects.commit(passed[-1]).parents[:1] if passed else (data["target"],)
+    passed = list(takewhile(lambda commit: commit.oid != restores, line))
+    reached = passed[-1].parents[:1] if passed else (data["target"],)
     given = old.get(restores)
     said = site.repository.objects.commit(restores).trailers
     if reached != (restores,) or (given is None and said.get("Promotion-Environment") != name):
@@ -78,10 +80,12 @@ def _restored(site: Site, environment: Environment, state: State, event: Event) 
     stood_for = given.source if given is not None and given.source else data["source"]
     if stood_for != data["source"]:
         yield f"{short(restores)} stood for {short(stood_for)}, and not for {short(data['source'])}"
-    kept = [oid for oid in passed if oid in old and oid not in data["undone"]]
+    # what was absorbed at a commit of others is known by it, and is nothing of ours that could be taken back
+    ours = [c.oid for c in passed if not application.paths or scope.changed(site.repository, application.roots, c)]
+    kept = [oid for oid in ours if oid in old and oid not in data["undone"]]
     yield from (f"{short(oid)} was taken back, and its record does not say so" for oid in kept)
     release = e.release.commit if e.release else ""
-    plain = release in passed and (g := old.get(release)) is not None and not (g.undone or g.restores)
+    plain = release in {c.oid for c in passed} and (g := old.get(release)) is not None and not (g.undone or g.restores)
     held = {h["commit"] for h in data["holds"]}
     if plain and release not in held and restoring.between(site, environment, restores, release):
         yield f"{short(release)} was taken back, and is not held"

@@ -254,6 +254,14 @@ S16 = (
     ),
     cut(
         "S16",
+        "what was taken back is what is of the application",
+        "report.undoing:_restored",
+        "not application.paths or scope.changed(site.repository, application.roots, c)",
+        "True",
+        "test_undo::test_what_was_absorbed_at_a_commit_of_others_is_not_taken_back",
+    ),
+    cut(
+        "S16",
         "M is on its branch",
         "report.audit:_lost",
         "commit not in replay.branches.get(name, {commit})",

@@ -9,112 +9,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from tests.robustness.checker import Objects
-
-Files = dict[str, str]
-HEARTBEAT = timedelta(minutes=10)
-FILLER = "".join(f"line {n}\n" for n in range(9))
-"""Stands between the two parts of a file, so that changes of one part never touch changes of the other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration says of one environment of one application."""
-
-    source: str | None = None
-    protect: tuple[str, ...] = ()
-    """Folders, each with a `/` at its end."""
-    mirror: bool = False
-    linear: bool = False
-    soak: timedelta = timedelta(0)
-    requires: tuple[str, ...] = ()
-    hold_on_failure: bool = False
-    auto: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Application:
-    """One application. `scope` has its files and folders, without a `/`; empty: everything."""
-
-    environments: Mapping[str, Rules]
-    scope: tuple[str, ...] = ()
-
-    @property
-    def health(self) -> str:
-        """The file whose content decides whether a release is healthy."""
-        return f"{self.scope[0]}/health" if self.scope else "health"
-
-    def inside(self, path: str) -> bool:
-        return not self.scope or any(path == root or path.startswith(f"{root}/") for root in self.scope)
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one orchestrator read of an environment; `order` counts all readings of the history."""
-
-    order: int
-    by: str
-    application: str
-    environment: str
-    revision: str | None
-    health: str
-    at: datetime
-
-
-@dataclass(slots=True)
-class Known:
-    """What the records of a ledger say of one environment, up to one of them."""
-
-    release: tuple[str, str] | None = None
-    """The commit, and the source that it stands for."""
-    word: dict[str, str] = field(default_factory=dict)
-    """Commit -> the last health that was recorded of it."""
-    well: dict[str, datetime] = field(default_factory=dict)
-    """Commit -> when it was first recorded as healthy."""
-    past: set[str] = field(default_factory=set)
-    """What all that take commits from here had left behind at some time: what was said of it may be forgotten."""
-    seen: tuple[str | None, str] | None = None
-    order: int = -1
-    """Of the reading that was recorded last."""
-    stretch: list[datetime] = field(default_factory=list)
-    """When the environment was looked at, since it was last bad or nobody looked for too long."""
-    holds: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    """Held commit -> path -> text, None where it deleted."""
-    watched: str | None = None
-    until: datetime | None = None
-    outcome: str = ""
-    acted: bool = False
-    given: dict[str, str | None] = field(default_factory=dict)
-    """What can be gone back to: commit -> the source that it stands for, None for what the release before it does."""
-    undone: set[str] = field(default_factory=set)
-    backs: set[str] = field(default_factory=set)
-    """The commits that went back themselves."""
-    frozen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What keeps a candidate out, by gate, the paths in conflict, and what the target would become."""
-
-    gates: Mapping[str, str]
-    conflicts: tuple[str, ...]
-    result: Files
-    absorbed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Owed:
-    """What an environment is owed: `candidates` newest first, `why` there can be none, `owed` the one that may land."""
-
-    why: str
-    candidates: tuple[str, ...] = ()
-    judged: Mapping[str, Judged] = field(default_factory=dict)
-    owed: str | None = None
-    conflict: str | None = None
+from tests.support import model_back, model_origins, model_people
+from tests.support.model_values import (
+    FILLER,
+    HEARTBEAT,
+    WELL,
+    Application,
+    Files,
+    Judged,
+    Key,
+    Known,
+    Owed,
+    Read,
+    Rules,
+    Standing,
+    Talk,
+)
 
 
 class Model:
@@ -136,8 +50,11 @@ class Model:
         self.readings: list[Read] = []
         self.promoted: dict[tuple[str, str], str] = {}
         """(application, plan id) -> the commit that it became."""
-        self.asked: set[tuple[str, str, str]] = set()
-        """(kind of event, application, environment): what people are about to record."""
+        self.asked: set[tuple[str, str, str, str]] = set()
+        """(kind of event, application, environment, by whom): what people are about to record."""
+        self.talks: list[Talk] = []
+        self.plans: dict[str, Key] = {}
+        """Plan id -> what it stands for: the same is never said of something else, nor something else of the same."""
         self.by_hand: set[tuple[str, str]] = set()
         self.rewound: set[str] = set()
         """Environments whose branch people took something from."""
@@ -200,7 +117,7 @@ class Model:
         weather = self.weather.get((application, environment), "fine")
         if said is None or weather == "silent":
             return "unknown"
-        return "healthy" if (said, weather) == ("ok\n", "fine") else "degraded"
+        return "healthy" if said.strip() in WELL[weather] else "degraded"
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 
@@ -279,16 +196,23 @@ class Model:
                 self._held(known, application, name, event)
             case "rolled-back":
                 self._rolled_back(application, name, event, landed, left)
+            case "approved" | "rejected" | "withdrawn":
+                model_people.said(self, event, at)
             case "frozen":
                 self._frozen(known, event)
             case "thawed":
-                assert ("thawed", application, name) in self.asked, f"nobody thawed {name}"
+                assert self._by_people(event), f"nobody thawed {name}"
                 known.frozen = False
             case "lifted":
-                assert ("lifted", application, name) in self.asked, f"nobody lifted anything of {name}"
-                del known.holds[event["commit"]]
+                assert self._by_people(event), f"nobody lifted anything of {name}"
+                assert event["commit"] in dict(known.kept_out())
+                known.holds.pop(event["commit"], None)
+                known.rejected = {key: e for key, e in known.rejected.items() if key[0].source != event["commit"]}
             case _:
                 assert kind == "reverted", f"unknown record {kind}"
+
+    def _by_people(self, event: dict[str, Any]) -> bool:
+        return (event["event"], event["application"], event["environment"], event["by"]) in self.asked
 
     # --- records ---------------------------------------------------------------------------------------------------
 
@@ -304,7 +228,10 @@ class Model:
         if revision:
             known.word[revision] = health
             known.past.discard(revision)
+            if health in ("degraded", "missing"):
+                known.good.discard(revision)
             if health == "healthy":
+                known.good.add(revision)
                 known.well.setdefault(revision, at)
                 known.given.setdefault(revision, None)
         _looked(known, health, at)
@@ -327,14 +254,14 @@ class Model:
         known = self.known[application, name]
         commit, source = event["commit"], event["source"]
         origin = self.applications[application].environments[name].source
-        if ("adopted", application, name) not in self.asked:
+        if not self._by_people(event):
             assert known.release is None, f"{name} of {application} was adopted again by nobody"
             bases = self.bases(commit, self.tips[origin or ""])
             assert bases == {source}, f"first sight of {name}: {source}, and the merge bases are {bases}"
         assert commit == self.head(application, self.tips[name]), f"{name} was adopted as {commit}, which it is not"
         assert source in self.lines[origin or ""], f"{source} was never on {origin}"
-        known.release, known.watched, known.outcome = (commit, source), None, ""
-        known.given[commit] = source
+        known.watched, known.outcome = None, ""
+        known.given_release(commit, source)
         known.undone.discard(commit)
         known.backs.discard(commit)
 
@@ -361,13 +288,15 @@ class Model:
         assert plan not in self.promoted, f"two commits for one plan: {self.promoted.get(plan)} and {commit}"
         self.promoted[plan] = commit
         judged = self._may(application, name, source, before, at)
+        model_people.identify(self, event["plan_id"], model_people.key(self, application, name, source, before))
+        if judged.asked:
+            assert set(event["approvers"]) == judged.asked.approved, f"{commit} is there by {judged.asked.approved}"
         assert not judged.gates, f"{source} landed on {name} of {application}: {judged.gates}"
         assert not judged.conflicts, f"{source} landed on {name} over conflicts in {judged.conflicts}"
         assert not judged.absorbed, f"{commit} changes nothing"
         self._content(application, name, source, before, commit)
         assert self.files(commit) == judged.result, f"{commit} is {self.files(commit)}, expected {judged.result}"
-        known.release = (commit, source)
-        known.given[commit] = source
+        known.given_release(commit, source)
         known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
         known.acted = False
 
@@ -394,14 +323,18 @@ class Model:
             assert known.release
             assert known.release[0] in passed, f"{commit} is older than the release"
         else:
-            assert ("rolled-back", application, name) in self.asked, f"nobody rolled {name} back"
+            if not self._by_people(event):
+                why_not = model_back.why_not(self, application, name, event["by"], target)
+                assert not why_not, f"{name} of {application} went back by itself, and {why_not}"
+                assert back == model_back.way(self, application, name, target), f"{name} went back to {back} by itself"
+                self.counted["rolled-back by itself"] += 1
             assert landed.get(commit) == (name, target), f"{commit} did not come with its record"
             del left[commit]
             self._only(application, rules, target, commit)
         assert self.parent(commit) == target
-        assert not self._between(application, rules, back, commit), f"{commit} is not what {back} was"
+        assert not self.between(application, rules, back, commit), f"{commit} is not what {back} was"
         bad = [oid for oid in passed if oid in known.given or (rules.source is None and oid == passed[0])]
-        held = {oid: self._between(application, rules, back, oid) for oid in bad}
+        held = {oid: self.between(application, rules, back, oid) for oid in bad}
         good = known.undone | known.backs
         wanted = {oid: entries for oid, entries in held.items() if entries and oid not in good}
         said = {hold["commit"]: set(hold["entries"]) for hold in event["holds"]}
@@ -411,9 +344,9 @@ class Model:
         known.holds |= {hold["commit"]: wanted[hold["commit"]] for hold in event["holds"]}
         known.undone = (known.undone - {back, *event["lifts"]}) | set(passed)
         known.undone.discard(commit)
+        known.given |= {oid: known.given.get(oid) for oid in passed}
         known.backs.add(commit)
-        known.given[commit] = source
-        known.release = (commit, source) if source else None
+        known.given_release(commit, source)
         known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
         known.acted = False
 
@@ -421,18 +354,22 @@ class Model:
         """Nothing that is protected or out of scope moved."""
         new, old = self.files(commit), self.files(before)
         for path in {*new, *old}:
-            if _kept(rules, path) or not self.applications[application].inside(path):
+            if rules.kept(path) or not self.applications[application].inside(path):
                 assert new.get(path) == old.get(path), f"{commit} touches {path}"
 
-    def _between(self, application: str, rules: Rules, old: str, new: str) -> dict[str, str | None]:
+    def between(self, application: str, rules: Rules, old: str, new: str) -> dict[str, str | None]:
         """What one commit has otherwise than another, in scope and unprotected."""
         before, after = self.scoped(application, old), self.scoped(application, new)
-        paths = {p for p in {*before, *after} if before.get(p) != after.get(p) and not _kept(rules, p)}
+        paths = {p for p in {*before, *after} if before.get(p) != after.get(p) and not rules.kept(p)}
         return {path: after.get(path) for path in paths}
 
     def _frozen(self, known: Known, event: dict[str, Any]) -> None:
-        """By nobody but an orchestrator that saw a rollback fail."""
+        """By a person, or by an orchestrator that saw a rollback fail."""
+        if self._by_people(event):
+            known.frozen = True
+            return
         commit = event["commit"]
+        assert not known.frozen, f"frozen for {commit}, and it was already"
         assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"frozen for {commit}"
         assert commit in known.backs, f"{commit} is no rollback"
         known.frozen = known.acted = True
@@ -442,7 +379,7 @@ class Model:
         app, rules, known = self.applications[application], self.applications[application].environments[name], None
         known = self.known[application, name]
         new, old, tested = self.files(commit), self.files(before), self.files(source)
-        mine = {path for path in {*new, *old, *tested} if app.inside(path) and not _kept(rules, path)}
+        mine = {path for path in {*new, *old, *tested} if app.inside(path) and not rules.kept(path)}
         for path in {*new, *old} - mine:
             assert new.get(path) == old.get(path), f"{commit} touches {path}, which is protected or out of scope"
         base = self.files(known.release[1]) if known.release else {}
@@ -483,6 +420,7 @@ class Model:
             assert at >= known.until, f"{commit} timed out before its time"
         else:
             assert health == {"verified": "healthy", "failed": "degraded"}[kind], f"{commit} {kind} while {health}"
+            assert kind == "verified" or (known.until and at <= known.until), f"{commit} failed after its time"
             assert revision, f"{kind} with nothing deployed"
             same = self.scoped(application, revision) == self.scoped(application, commit)
             assert same, f"{kind} {commit}, and {revision} runs"
@@ -491,15 +429,18 @@ class Model:
 
     def _held(self, known: Known, application: str, name: str, event: dict[str, Any]) -> None:
         commit = event["commit"]
-        if ("held", application, name) not in self.asked:
-            rules = self.applications[application].environments[name]
-            assert rules.hold_on_failure, f"{commit} was held by nobody"
+        rules = self.applications[application].environments[name]
+        if not self._by_people(event):
+            assert rules.on_failure != "none", f"{commit} was held by nobody"
             assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"{commit} was held"
             assert commit not in known.backs, f"{commit} is a rollback, and was held"
+            if rules.on_failure == "rollback":
+                why_not = model_back.why_not_held(self, application, name, event["by"])
+                assert not why_not, f"{commit} was held, and {why_not}"
+                self.counted["held for want of a way back"] += 1
         known.acted = known.acted or known.watched == commit
-        rules = self.applications[application].environments[name]
         new, old = self.scoped(application, commit), self.scoped(application, self.parent(commit))
-        paths = {p for p in {*new, *old} if new.get(p) != old.get(p) and not _kept(rules, p)}
+        paths = {p for p in {*new, *old} if new.get(p) != old.get(p) and not rules.kept(p)}
         assert set(event["entries"]) == paths, f"the hold of {commit} is of {set(event['entries'])}, not of {paths}"
         known.holds.pop(commit, None)
         known.holds[commit] = {path: new.get(path) for path in paths}
@@ -512,7 +453,12 @@ class Model:
             known = self.known[application, name]
             release = said.get("release")
             assert (release and (release["commit"], release["source"])) == known.release
-            assert [h["commit"] for h in said["holds"]] == list(known.holds)
+            assert [h["commit"] for h in said["holds"] if "plan_id" not in h] == list(known.holds)
+            noes = [(self.plans[h["plan_id"]], h["by"].lower()) for h in said["holds"] if "plan_id" in h]
+            assert noes == list(known.rejected)
+            words = {(self.plans[a[0]], a[2]): (a[3], datetime.fromisoformat(a[4])) for a in said.get("answers", ())}
+            assert words == known.said
+            assert bool(said["frozen"]) == known.frozen
             assert {oid: fact[0] for oid, fact in said["facts"].items()}.items() <= known.word.items()
             seen = said.get("observed")
             assert (seen and (seen["revision"], seen["health"])) == known.seen
@@ -539,12 +485,13 @@ class Model:
         rules, known = self.applications[application].environments[name], self.known[application, name]
         assert rules.source
         assert known.release
+        asked: Standing | None = None
         source = self.known[application, rules.source]
-        result, conflicts, lost = self._table(application, rules, known.release[1], tip, commit)
+        result, conflicts, lost = self.table(application, rules, known.release[1], tip, commit)
         gates: dict[str, str] = {}
         if source.word.get(commit) != "healthy":
             gates["source"] = f"{source.word.get(commit, 'never seen')} in {rules.source}"
-        if commit in source.holds:
+        if commit in dict(source.kept_out()):
             gates["source"] = f"held in {rules.source}"
         if commit in source.undone:
             gates["source"] = f"rolled back in {rules.source}"
@@ -560,22 +507,31 @@ class Model:
             gates["freeze"] = "frozen"
         if known.outcome == "pending" and known.until and now < known.until:
             gates["verification"] = f"{known.watched} until {known.until}"
-        if rules.soak and not _soaked(source, commit, now, rules.soak):
+        begun = _soaks_since(source, commit, now)
+        if rules.soak and (begun is None or now - begun < rules.soak):
             gates["soak"] = f"healthy since {source.well.get(commit)}, {source.stretch[:1]} to {source.stretch[-1:]}"
-        if why := self._hold(application, name, commit, tip, None if conflicts else result):
+        if why := self.refusal(application, name, commit, tip, None if conflicts else result):
             gates["hold"] = why
+        if rules.asks and conflicts:
+            gates["approval"] = "there is nothing to approve yet"
+        elif rules.asks:
+            plan = model_people.key(self, application, name, commit, tip)
+            asked = model_people.standing(self, plan, now)
+            if len(asked.approved) < rules.asks.count:
+                gates["approval"] = f"{sorted(asked.approved)} of {rules.asks.count}"
         if lost and rules.mirror:
             gates["drift"] = f"a mirror would lose {lost}"
-        return Judged(gates, tuple(conflicts), result, False)
+        waits = {"approval", "auto", "verification", *(["soak"] if begun else [])}
+        return Judged(gates, tuple(conflicts), result, False, not conflicts and gates.keys() <= waits, asked)
 
-    def _table(
+    def table(
         self, application: str, rules: Rules, base: str, tip: str, commit: str
     ) -> tuple[Files, list[str], list[str]]:
         """T, the paths in conflict, and what only the target has and would lose."""
         b, d, s = self.files(base), self.files(tip), self.files(commit)
         result, conflicts, lost = dict(d), list[str](), list[str]()
         for path in sorted({*b, *d, *s}):
-            if not self.applications[application].inside(path) or _kept(rules, path):
+            if not self.applications[application].inside(path) or rules.kept(path):
                 continue
             old, ours, theirs = b.get(path), d.get(path), s.get(path)
             if rules.mirror:
@@ -592,7 +548,7 @@ class Model:
     def _lacks(self, application: str, name: str, commit: str) -> str:
         """Why a required environment does not let a candidate pass."""
         known = self.known[application, name]
-        if commit in known.holds or any(_contains(self.files(commit), held) for held in known.holds.values()):
+        if any(commit == held or _contains(self.files(commit), entries) for held, entries in known.kept_out()):
             return "it holds the change"
         if known.release is None or commit not in self.ancestors(known.release[1]):
             return "it does not have it"
@@ -603,26 +559,37 @@ class Model:
             return "it does not run it"
         return "" if health == "healthy" else f"it is {health}"
 
-    def _hold(self, application: str, name: str, commit: str, tip: str, result: Files | None) -> str:
+    def refusal(
+        self,
+        application: str,
+        name: str,
+        commit: str,
+        tip: str,
+        result: Files | None,
+        but: tuple[Key, str] | None = None,
+    ) -> str:
+        """What is held or was rejected, here or in the source, that a candidate is or has; but for what one person rejected."""
         rules, known = self.applications[application].environments[name], self.known[application, name]
-        if commit in known.holds:
+        if commit in dict(known.kept_out(but)):
             return f"{commit} is held"
         if result is None:
             return ""
-        for held, entries in known.holds.items():
+        for held, entries in known.kept_out(but):
             brought = _contains(result, entries) and not _contains(self.files(tip), entries)
             if brought and not self._fixed(application, name, commit, held):
                 return f"brings back {held}"
-        for held, entries in self.known[application, rules.source or ""].holds.items():
+        for held, entries in self.known[application, rules.source or ""].kept_out():
             if _contains(self.files(commit), entries) and not self._fixed(application, name, commit, held):
                 return f"has {held}, held in {rules.source}"
         return ""
 
     def _fixed(self, application: str, name: str, commit: str, held: str) -> bool:
         release = self.known[application, name].release
-        new = self.ancestors(commit) - (self.ancestors(release[1]) if release else frozenset())
-        known = {held, self.objects.commit(held).trailers.get("Promotion-Source", "-")}
-        said = {self.objects.commit(oid).trailers.get("Promotion-Fixes", "") for oid in new}
+        rules, known = self.applications[application].environments[name], [held]
+        while source := self.objects.commit(known[-1]).trailers.get("Promotion-Source"):
+            known.append(source)
+        new = model_origins.brought(self, application, rules.source or "", release[1] if release else commit, commit)
+        said = {self.objects.commit(oid).trailers.get("Promotion-Fixes", "") for oid in new.commits}
         return any(len(one) >= 7 and oid.startswith(one) for one in said for oid in known)
 
     # --- what is owed ----------------------------------------------------------------------------------------------
@@ -633,7 +600,7 @@ class Model:
         if known.release is None or not self.fits(application, name, self.tips[name]):
             return Owed("refused")
         base, tip = known.release[1], self.tips[rules.source or ""]
-        candidates = list(self._candidates(application, tip, base))
+        candidates = list(self.candidates(application, tip, base))
         if not candidates:
             strayed = tip not in self.ancestors(base) and base not in self.ancestors(tip)
             return Owed("strayed" if strayed else "nothing")
@@ -648,7 +615,7 @@ class Model:
         conflict = next((oid for oid in may if judged[oid].conflicts), None)
         return Owed("", tuple(candidates), judged, clean, None if clean else conflict)
 
-    def _candidates(self, application: str, tip: str, base: str) -> Iterator[str]:
+    def candidates(self, application: str, tip: str, base: str) -> Iterator[str]:
         for oid in self.objects.chain(tip):
             if oid == base:
                 return
@@ -670,14 +637,10 @@ def _looked(known: Known, health: str, at: datetime) -> None:
         known.stretch.append(at)
 
 
-def _soaked(source: Known, commit: str, now: datetime, needed: timedelta) -> bool:
+def _soaks_since(source: Known, commit: str, now: datetime) -> datetime | None:
     if commit not in source.well or not source.stretch or now - max(source.stretch) > 2 * HEARTBEAT:
-        return False
-    return now - max(source.well[commit], source.stretch[0]) >= needed
-
-
-def _kept(rules: Rules, path: str) -> bool:
-    return any(path.startswith(folder) for folder in rules.protect)
+        return None
+    return max(source.well[commit], source.stretch[0])
 
 
 def _contains(files: Files, entries: Mapping[str, str | None]) -> bool:

@@ -15,15 +15,32 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from promotion import observe, report
+from promotion import answers, observe, report
 from promotion.errors import PromotionError
 from promotion.model import Application, Environment, Spec, Verify
 from promotion.observe import Site
-from promotion.reconcile import Result, Round, Task, adopt, hold, lift, promote, roll_back, thaw, together
+from promotion.reconcile import (
+    Result,
+    Round,
+    Task,
+    adopt,
+    approve,
+    freeze,
+    hold,
+    lift,
+    promote,
+    reject,
+    roll_back,
+    thaw,
+    together,
+    withdraw,
+)
 from promotion.repository import Git, Repository
+from promotion.view import Plan
 from tests.robustness.checker import Objects
-from tests.support import model
+from tests.support import model_values as model
 from tests.support.git import Origin
+from tests.support.model import Model
 from tests.support.stage import START
 
 Fate = Literal["lands", "dies before", "dies after", "answer lost", "lands late"]
@@ -54,7 +71,7 @@ class Playground:
         branches = {name: f"env/{name}" for name in first.environments}
         self.origin = Origin.create(folder / "server.git", branches.values(), files)
         self.objects = Objects(self.origin.path)
-        self.model = model.Model(self.objects, applications, {e: f"refs/heads/{b}" for e, b in branches.items()})
+        self.model = Model(self.objects, applications, {e: f"refs/heads/{b}" for e, b in branches.items()})
         self.opened: list[Repository] = []
         """All clones that were ever opened: what the dead had sent opens theirs again."""
         self.applications = {name: self._application(name, app) for name, app in applications.items()}
@@ -84,6 +101,7 @@ class Playground:
         place = self.folder / application / name
         minutes = int(rules.soak.total_seconds()) // 60
         gates = (Spec("soak", {"for": f"{minutes}m"}),) if minutes else ()
+        gates += (Spec("approval", _asking(rules.asks)),) if rules.asks else ()
         protect = tuple(f"{folder}**" for folder in rules.protect)
         decides: dict[str, Any] = {"branch": f"env/{name}", "protect": list(protect), "requires": list(rules.requires)}
         decides |= {"strategy": "mirror" if rules.mirror else "merge", "history": "linear" if rules.linear else "merge"}
@@ -97,7 +115,14 @@ class Playground:
             (
                 Spec(
                     "command",
-                    {"command": ["cmp", "-s", str(place / "current" / app.health), str(self._sky(application, name))]},
+                    {
+                        "command": [
+                            "grep",
+                            "-qxFf",
+                            str(self._sky(application, name)),
+                            str(place / "current" / app.health),
+                        ]
+                    },
                 ),
             ),
             gates=gates,
@@ -105,7 +130,7 @@ class Playground:
             requires=rules.requires,
             strategy="mirror" if rules.mirror else "merge",
             history="linear" if rules.linear else "merge",
-            verify=Verify(on_failure="hold" if rules.hold_on_failure else "none"),
+            verify=Verify(on_failure=rules.on_failure),
             deciding={**decides, **({"from": rules.source} if rules.source else {})},
         )
 
@@ -149,8 +174,10 @@ class Playground:
 
     # --- people ----------------------------------------------------------------------------------------------------
 
-    def commit(self, name: str, changes: Mapping[str, str | None], message: str = "a change") -> str:
-        made = self.origin.commit(f"env/{name}", changes, message=message)
+    def commit(
+        self, name: str, changes: Mapping[str, str | None], message: str = "a change", author: str = "dave"
+    ) -> str:
+        made = self.origin.commit(f"env/{name}", changes, message=message, author=author)
         self.look(people=[name])
         return made
 
@@ -164,49 +191,82 @@ class Playground:
         self.look(people=[name])
 
     def weather(self, application: str, name: str, word: str) -> None:
-        """fine; storm: every release is degraded; silent: nobody knows."""
+        """fine; picky: only what is `ok` is well; storm: every release is degraded; silent: nobody knows."""
         sky = self._sky(application, name)
         if word == "silent":
             sky.unlink(missing_ok=True)
         else:
-            sky.write_text({"fine": "ok\n", "storm": "storm\n"}[word])
+            sky.write_text("".join(f"{each}\n" for each in (*model.WELL[word], "storm")))
         self.model.weather[application, name] = word
 
     def wait(self, delta: timedelta) -> None:
         self.now += delta
 
     def hold(self, by: str, application: str, name: str, commit: str) -> None:
-        with self._asked("held", application, name), self._allowed():
+        with self._asked("held", by, application, name), self._allowed():
             self.doors[by].repository.refresh([e.ref for e in self.applications[application].environments])
             hold(*self._at(by, application, name), commit, "a person says so")
 
     def lift(self, by: str, application: str, name: str, commit: str) -> None:
-        with self._asked("lifted", application, name), self._allowed():
+        with self._asked("lifted", by, application, name), self._allowed():
             lift(*self._at(by, application, name), commit)
 
+    def freeze(self, by: str, application: str, name: str) -> None:
+        with self._asked("frozen", by, application, name), self._allowed():
+            environments = [self.applications[application].environment(name)]
+            freeze(self.doors[by].sites[application], environments, "a person says so", None, strict=False)
+
     def thaw(self, by: str, application: str, name: str) -> None:
-        with self._asked("thawed", application, name), self._allowed():
+        with self._asked("thawed", by, application, name), self._allowed():
             thaw(self.doors[by].sites[application], [self.applications[application].environment(name)])
 
     def roll_back(self, by: str, application: str, name: str, to: str | None) -> None:
         """A person goes back, to what was well before or to what may be anything."""
         self.wait(timedelta(seconds=1))
-        with self._asked("rolled-back", application, name), self._mortal(by), self._allowed():
+        with self._asked("rolled-back", by, application, name), self._mortal(by), self._allowed():
             self.doors[by].repository.refresh([e.ref for e in self.applications[application].environments])
             roll_back(*self._at(by, application, name), to=to, reason="a person says so")
 
     def adopt(self, by: str, application: str, name: str, source: str | None) -> None:
-        with self._asked("adopted", application, name), self._allowed():
+        with self._asked("adopted", by, application, name), self._allowed():
             adopt(*self._at(by, application, name), source)
+
+    def shown(self, by: str, application: str, name: str) -> Plan | None:
+        """The plan that a person is shown; None where it is said in words that there is none."""
+        site, environment = self._at(by, application, name)
+        with self._allowed():
+            return answers.plan(site, observe.survey(site), environment)
+        return None
+
+    def say(self, by: str, plan: Plan, key: model.Key, word: str, who: str) -> bool | None:
+        """A person approves, rejects or withdraws; whether that is recorded, None when whoever recorded it was killed."""
+        site = self.doors[by].sites[key.application]
+        talk = model.Talk(word, who.lower(), key, dict(self.model.tips))
+        self.model.talks.append(talk)
+        try:
+            with self._mortal(by):
+                if word == "approved":
+                    approve(site, plan, who=who)
+                elif word == "rejected":
+                    reject(site, plan, who=who, reason="a person says so")
+                else:
+                    withdraw(site, plan, who=who)
+                return True
+        except PromotionError:
+            return False
+        finally:
+            self.model.talks.remove(talk)
+        return None
 
     def _at(self, by: str, application: str, name: str) -> tuple[Site, Environment]:
         return self.doors[by].sites[application], self.applications[application].environment(name)
 
     @contextmanager
-    def _asked(self, kind: str, application: str, name: str) -> Iterator[None]:
-        self.model.asked.add((kind, application, name))
+    def _asked(self, kind: str, by: str, application: str, name: str) -> Iterator[None]:
+        asked = (kind, application, name, self.doors[by].by)
+        self.model.asked.add(asked)
         yield
-        self.model.asked.discard((kind, application, name))
+        self.model.asked.discard(asked)
 
     @contextmanager
     def _allowed(self) -> Iterator[None]:
@@ -283,3 +343,9 @@ class Playground:
             for each in found
             if not (each["environment"] in self.model.rewound and "was it rewound?" in each["problem"])
         ]
+
+
+def _asking(asks: model.Asks) -> dict[str, Any]:
+    minutes = int(asks.expires.total_seconds()) // 60
+    people = {"count": asks.count, "from": list(asks.people), "not_author": asks.not_author}
+    return people | {"expires": f"{minutes}m"}

@@ -1,0 +1,178 @@
+"""What the naive model of promotion (`model`) is told and keeps, as plain values; decides nothing, and knows nothing of the product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+Files = dict[str, str]
+HEARTBEAT = timedelta(minutes=10)
+FILLER = "".join(f"line {n}\n" for n in range(9))
+"""Stands between the two parts of a file, so that changes of one part never touch changes of the other."""
+WELL = {"fine": ("ok", "fair"), "picky": ("ok",), "storm": ()}
+"""Weather -> what a release may say of itself and be healthy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asks:
+    """Whom an environment asks, as emails in lower case, and how long their yes counts."""
+
+    count: int
+    people: tuple[str, ...]
+    not_author: bool
+    expires: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says of one environment of one application."""
+
+    source: str | None = None
+    protect: tuple[str, ...] = ()
+    """Folders, each with a `/` at its end."""
+    mirror: bool = False
+    linear: bool = False
+    soak: timedelta = timedelta(0)
+    requires: tuple[str, ...] = ()
+    on_failure: Literal["none", "hold", "rollback"] = "none"
+    auto: bool = True
+    asks: Asks | None = None
+
+    def kept(self, path: str) -> bool:
+        return any(path.startswith(folder) for folder in self.protect)
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One application. `scope` has its files and folders, without a `/`; empty: everything."""
+
+    environments: Mapping[str, Rules]
+    scope: tuple[str, ...] = ()
+
+    @property
+    def health(self) -> str:
+        """The file whose content decides whether a release is healthy."""
+        return f"{self.scope[0]}/health" if self.scope else "health"
+
+    def inside(self, path: str) -> bool:
+        return not self.scope or any(path == root or path.startswith(f"{root}/") for root in self.scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one orchestrator read of an environment; `order` counts all readings of the history."""
+
+    order: int
+    by: str
+    application: str
+    environment: str
+    revision: str | None
+    health: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """All that somebody answers about: once any of it is another, the answer is about something else."""
+
+    application: str
+    environment: str
+    source: str
+    contents: tuple[frozenset[tuple[str, str]], ...]
+    """What target, base and result have in scope."""
+    epoch: int
+    """How often the environment was given a release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Somebody is about to say something of a plan that was shown to them, while the branches' tips are these."""
+
+    word: str
+    who: str
+    shown: Key
+    tips: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whose yes counts now, who may still say it, and who never may."""
+
+    approved: frozenset[str]
+    may: frozenset[str]
+    barred: frozenset[str]
+
+
+@dataclass(slots=True)
+class Known:
+    """What the records of a ledger say of one environment, up to one of them."""
+
+    release: tuple[str, str] | None = None
+    """The commit, and the source that it stands for."""
+    word: dict[str, str] = field(default_factory=dict)
+    """Commit -> the last health that was recorded of it."""
+    well: dict[str, datetime] = field(default_factory=dict)
+    """Commit -> when it was first recorded as healthy."""
+    past: set[str] = field(default_factory=set)
+    """What all that take commits from here had left behind at some time: what was said of it may be forgotten."""
+    seen: tuple[str | None, str] | None = None
+    order: int = -1
+    """Of the reading that was recorded last."""
+    stretch: list[datetime] = field(default_factory=list)
+    """When the environment was looked at, since it was last bad or nobody looked for too long."""
+    good: set[str] = field(default_factory=set)
+    """The commits that the last word about them, but for that nobody knows, says are well."""
+    holds: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    """Held commit -> path -> text, None where it deleted."""
+    watched: str | None = None
+    until: datetime | None = None
+    outcome: str = ""
+    acted: bool = False
+    given: dict[str, str | None] = field(default_factory=dict)
+    """What can be gone back to: commit -> the source that it stands for, None for what the release before it does."""
+    undone: set[str] = field(default_factory=set)
+    backs: set[str] = field(default_factory=set)
+    """The commits that went back themselves."""
+    frozen: bool = False
+    epoch: int = 0
+    said: dict[tuple[Key, str], tuple[str, datetime]] = field(default_factory=dict)
+    """(plan, person) -> the last word, and when."""
+    rejected: dict[tuple[Key, str], dict[str, str | None]] = field(default_factory=dict)
+    """(plan, person) -> path -> text, as for what is held."""
+
+    def given_release(self, commit: str, source: str | None) -> None:
+        """Something is there from now on; what people said was about what was there before."""
+        self.release = (commit, source) if source else None
+        self.given[commit] = source
+        self.epoch += 1
+        self.said.clear()
+
+    def kept_out(self, but: tuple[Key, str] | None = None) -> list[tuple[str, dict[str, str | None]]]:
+        """Each commit that is held or was rejected, with its entries, but for what one person rejected."""
+        return [*self.holds.items(), *((key[0].source, each) for key, each in self.rejected.items() if key != but)]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What keeps a candidate out, by gate, the paths in conflict, and what the target would become."""
+
+    gates: Mapping[str, str]
+    conflicts: tuple[str, ...]
+    result: Files
+    absorbed: bool
+    open: bool = False
+    """It waits for nothing but time and people."""
+    asked: Standing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What an environment is owed: `candidates` newest first, `why` there can be none, `owed` the one that may land."""
+
+    why: str
+    candidates: tuple[str, ...] = ()
+    judged: Mapping[str, Judged] = field(default_factory=dict)
+    owed: str | None = None
+    conflict: str | None = None
