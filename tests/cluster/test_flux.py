@@ -170,6 +170,28 @@ def test_a_commit_that_changes_the_chart_only(place: Place) -> None:
     assert place.seen() == (M, Health.HEALTHY)
 
 
+def test_a_commit_that_changes_values_only(place: Place) -> None:
+    """A ConfigMap: its HelmRelease is asked to look, and counts when it has."""
+    place.post(flux.repository(M))
+    entries = [f"{place.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease", f"{place.namespace}_conf__ConfigMap"]
+    place.post(flux.kustomization(M, entries=entries))
+    with place.server.client() as client:
+        path = f"/api/v1/namespaces/{place.namespace}/configmaps"
+        client.post(path, json={"metadata": {"name": "conf"}, "data": {"values.yaml": "a: 1"}}).raise_for_status()
+    place.post(flux.image())
+    place.post(flux.imaged())
+    assert place.seen() == (M, Health.HEALTHY)
+    place.patch("HelmRelease", "web", {"spec": {"valuesFrom": [{"kind": "ConfigMap", "name": "conf"}]}})
+    looked = {"observedGeneration": 2, "conditions": [condition("Ready", "True", generation=2)]}
+    place.status(flux.changed(flux.imaged(), **looked))
+    assert place.seen() == (M, Health.PROGRESSING)
+    engine.refresh(place.settings(), place.subject)
+    request = place.get("HelmRelease", "web")["metadata"]["annotations"][REQUESTED]
+    assert place.seen() == (M, Health.PROGRESSING)
+    place.status(flux.changed(flux.imaged(), **looked, lastHandledReconcileAt=request))
+    assert place.seen() == (M, Health.HEALTHY)
+
+
 def test_asking_flux_to_look_at_git(place: Place) -> None:
     """An annotation of ours, first on the source, which changes no generation."""
     place.post(flux.repository(P))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant, cut
 
 JUDGE, TREE, FLEET = "test_engine_flux::", "test_engine_flux_tree::", "test_engine_flux_fleet::"
-CHARTS = "test_engine_flux_charts::"
+CHARTS, VALUES = "test_engine_flux_charts::", "test_engine_flux_values::"
 BELOW = TREE + "test_a_kustomization_below_has_to_be_as_far"
 ANY_ORDER = TREE + "test_writes_in_any_order"
 
@@ -264,6 +264,46 @@ MUTANTS = (
         CHARTS + "test_what_holds_charts_is_read_again",
     ),
     cut(
+        "S2",
+        "values that the commit made",
+        "engines.flux.tree:_below",
+        "found += [reading for read in releases for reading in _values(read, made, revision, walk)]",
+        "pass",
+        VALUES + "test_race_values_change_in_the_commit_and_the_release_is_still_ready",
+    ),
+    cut(
+        "S2",
+        "a look that may have begun before the values changed",
+        "engines.flux.values:is_after",
+        "looked - written > STEPS * timeout + MORE",
+        "looked > written",
+        VALUES + "test_race_values_change_in_the_commit_and_the_release_is_still_ready",
+    ),
+    cut(
+        "S2",
+        "what others write is no look",
+        "engines.flux.values:_times",
+        "not status or entry.get('subresource') == 'status'",
+        "True",
+        VALUES + "test_race_values_change_in_the_commit_and_the_release_is_still_ready",
+    ),
+    cut(
+        "S2",
+        "a look that was asked for is of this commit, and over",
+        "engines.flux.values:is_handled",
+        "not release.pending and asked_for(release.handled) == revision",
+        "asked_for(release.handled) is not None",
+        VALUES + "test_race_a_look_that_was_asked_for",
+    ),
+    cut(
+        "S2",
+        "a release is asked when all of the commit is there",
+        "engines.flux.tree:_below",
+        "all(each.health is Health.HEALTHY for each in found)",
+        "True",
+        VALUES + "test_values_are_looked_at_last",
+    ),
+    cut(
         "S3",
         "applied is not healthy",
         "engines.flux.tree:_whole",
@@ -282,7 +322,7 @@ MUTANTS = (
     cut(
         "S3",
         "what those below made",
-        "engines.flux.tree:_below",
+        "engines.flux.tree:_objects",
         "owners += [taken(read)] if reading.health is Health.HEALTHY else []",
         "pass",
         TREE + "test_what_those_below_made_counts_too",
@@ -306,7 +346,7 @@ MUTANTS = (
     cut(
         "S3",
         "nothing applied",
-        "engines.flux.tree:_below",
+        "engines.flux.tree:_objects",
         "owner is top and not made",
         "False",
         TREE + "test_nothing_applied_is_not_healthy",
@@ -314,7 +354,7 @@ MUTANTS = (
     cut(
         "S3",
         "another cluster",
-        "engines.flux.tree:_below",
+        "engines.flux.tree:_objects",
         "refs and owner.spec.get('kubeConfig')",
         "False",
         TREE + "test_another_cluster_is_not_asked",
@@ -339,7 +379,7 @@ MUTANTS = (
     cut(
         "S3",
         "an object that is gone",
-        "engines.flux.tree:_below",
+        "engines.flux.tree:_objects",
         "Reading(Health.MISSING, f'{ref}, which {owner} made, is not there')",
         "Reading(Health.HEALTHY, '')",
         TREE + "test_an_object_that_is_gone",

@@ -171,6 +171,19 @@ def _ask_for(cluster: Cluster, each: Question, top: Ref) -> None:
     now, expected = datetime.now(UTC), each.subject.revision
     if expected and (who := asking.due(live, from_, expected, now)):
         asking.ask(cluster, who, expected, now)
+    elif expected:
+        _ask_releases(cluster, replace(each, tops=(top,)), now)
+
+
+def _ask_releases(cluster: Cluster, each: Question, now: datetime) -> None:
+    """Those that may not have looked at their values since the commit was applied, once all else is well."""
+    shelf = dict[Ref, Any]()
+    _read(cluster, [each], shelf, None)
+    walk = each.walk(shelf)
+    revision = whole(each.tops[0], walk).revision
+    for live in walk.unasked.values():
+        if revision and asking.to_be_asked(live, revision, now):
+            asking.ask(cluster, live, revision, now)
 
 
 def _taken(cluster: Cluster, ref: Ref) -> Live:

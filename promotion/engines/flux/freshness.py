@@ -20,10 +20,10 @@ _PART = re.compile(r"(\d+(?:\.\d*)?)(ms|us|\u00b5s|ns|h|m|s)")
 
 def too_old(live: Live, now: datetime) -> str | None:
     """Why its word counts no longer, where it is its word that counts; older versions of Flux do not say when they looked."""
-    interval, looked = _duration(live.spec.get("interval")), _looked(live)
+    interval, looked = duration(live.spec.get("interval")), _looked(live)
     if looked is None or interval is None or not (live.spec.get("wait") or live.spec.get("healthChecks")):
         return None
-    timeout = _duration(live.spec.get("timeout")) or interval
+    timeout = duration(live.spec.get("timeout")) or interval
     if now - looked <= 3 * interval + timeout + LATE:
         return None
     return (
@@ -42,7 +42,7 @@ def _looked(live: Live) -> datetime | None:
     return max(found, default=None)
 
 
-def _duration(text: object) -> timedelta | None:
+def duration(text: object) -> timedelta | None:
     """As Go writes them: `10m0s`, `1h30m`, `1.5h`."""
     if not isinstance(text, str) or not re.fullmatch(f"(?:{_PART.pattern})+", text):
         return None

@@ -5,13 +5,13 @@ Whatever is not on the shelf yet is named, so that all of it can be read with on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from promotion.engines.contract import Deployed
-from promotion.engines.flux import chart, helm, kustomization
+from promotion.engines.flux import chart, helm, kustomization, values
 from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref, entries, left
 from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
 from promotion.engines.flux.status import Live, mapping, taken
@@ -27,7 +27,8 @@ Shelf = Mapping[Ref, Any]
 @dataclass(frozen=True, slots=True)
 class Walk:
     """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
-    ("": any), and what the answer rests on; `charts` are those of the latter that hold charts."""
+    ("": any), and what the answer rests on; `charts` are those of the latter that hold charts. `unasked` are
+    HelmReleases that have to be asked to look again, when all else is well."""
 
     shelf: Shelf
     subject: Subject
@@ -37,6 +38,7 @@ class Walk:
     wanted: dict[Ref, str] = field(default_factory=dict)
     used: set[Ref] = field(default_factory=set)
     charts: set[Ref] = field(default_factory=set)
+    unasked: dict[str, Live] = field(default_factory=dict)
 
     def take(self, ref: Ref, version: str = "") -> Any:
         """What is on the shelf, else None. Raises the error that kept it from being read."""
@@ -100,13 +102,24 @@ def worst(readings: list[Reading]) -> Reading:
 # --- below it --------------------------------------------------------------------------------------------------------
 
 
-def _below(top: Live, from_: Source, revision: str, walk: Walk) -> Iterator[Reading]:
-    """What is to be said of everything that it made, and that what it made has made."""
+def _below(top: Live, from_: Source, revision: str, walk: Walk) -> list[Reading]:
+    """What is to be said of everything that it made, and that what it made has made; then, if all is well, of values."""
+    made, releases = set[Ref](), list[Any]()
+    found = list(_objects(top, from_, revision, walk, made, releases))
+    if all(each.health is Health.HEALTHY for each in found):
+        found += [reading for read in releases for reading in _values(read, made, revision, walk)]
+    return found
+
+
+def _objects(
+    top: Live, from_: Source, revision: str, walk: Walk, everything: set[Ref], releases: list[Any]
+) -> Iterator[Reading]:
     known = {Ref(*KUSTOMIZATION, top.namespace, top.name)}
     owners = [top]
     while owners:
         owner = owners.pop()
         made = entries(owner)
+        everything.update(made)
         if owner is top and not made:
             yield Reading(Health.UNKNOWN, f"{top} applied no object at all")
         refs = [ref for ref in left(owner, made) if ref not in known]
@@ -124,6 +137,7 @@ def _below(top: Live, from_: Source, revision: str, walk: Walk) -> Iterator[Read
                 owners += [taken(read)] if reading.health is Health.HEALTHY else []
             elif ref.what == HELM_RELEASE:
                 yield from _release(taken(read), from_, revision, walk, owners)
+                releases.append(read)
             else:
                 reading = walk.judge(read)
                 yield Reading(reading.health, one_line(f"{ref}: {reading.reason}", 300))
@@ -187,3 +201,23 @@ def _held(live: Live, ref: Ref, walk: Walk) -> Source | Reading:
         return Reading(Health.PROGRESSING, f"{live}: {ref}, where its chart is, is not there")
     held = source(taken(read))
     return chart.unsettled(held) or held
+
+
+def _values(read: Any, made: Collection[Ref], revision: str, walk: Walk) -> Iterator[Reading]:
+    """What is to be said of values that the commit may have changed, and its HelmRelease may not have looked at since."""
+    live = taken(read)
+    if values.is_handled(live, revision):
+        return
+    for ref in values.of_commit(live, made):
+        why = f"{live}: nothing says whether Flux has looked at its {ref.kind} {ref.name} as it is now"
+        hint = "`refresh: annotate` asks for that; what kustomize names by its content needs no asking"
+        try:
+            # Secrets are not ours to read.
+            found = walk.take(ref, "v1") if ref.kind == "ConfigMap" else None
+        except ConfigError:
+            found = None
+        if found is not None and values.is_after(read, found):
+            continue
+        walk.unasked[str(live)] = live
+        waits = found is not None or ref in walk.wanted
+        yield Reading(Health.PROGRESSING if waits else Health.UNKNOWN, one_line(f"{why} ({hint})", 400))

@@ -1,0 +1,57 @@
+"""Whether a HelmRelease has looked at its values as they are now, where those are in objects that the same commit may change; pure.
+
+Such a change leaves the HelmRelease as it is, and Ready: helm-controller sees it when it next looks, or at once where the object has the
+label `reconcile.fluxcd.io/watch: Enabled`, and even then Ready is the old one until it begins. What it looked at it does not say.
+So a look has to have begun after the change: one that was asked for after the commit was applied, or one that ended so long after the
+change that it cannot have begun before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from promotion.engines.flux.asking import asked_for
+from promotion.engines.flux.freshness import duration
+from promotion.engines.flux.inventory import Ref
+from promotion.engines.flux.status import Live, mapping
+from promotion.texts import instant
+
+BY_CONTENT = re.compile(r"-[2456789bcdfghkmt]{10}")
+"""How kustomize ends the names of what it generates: other content has another name, which changes the HelmRelease."""
+TIMEOUT, STEPS, MORE = timedelta(minutes=5), 3, timedelta(minutes=5)
+"""A look takes as many timeouts at most (a release, its test, going back), and a while to fetch the chart."""
+
+
+def of_commit(release: Live, made: Collection[Ref]) -> list[Ref]:
+    """Where its values are, of what the commit made. Raises ValueError."""
+    found = []
+    for each in release.spec.get("valuesFrom") or ():
+        one = mapping(each, "an entry of spec.valuesFrom")
+        ref = Ref("", str(one.get("kind")), release.namespace, str(one.get("name")))
+        if ref in made and not BY_CONTENT.search(ref.name[-11:]):
+            found.append(ref)
+    return found
+
+
+def is_handled(release: Live, revision: str) -> bool:
+    """Whether a look began after we asked for it, which we do when the commit is applied."""
+    return not release.pending and asked_for(release.handled) == revision
+
+
+def is_after(release: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+    """Whether its newest status was written so long after the values were that its look began after them. Raises ValueError."""
+    looked = max(_times(release, status=True), default=None)
+    written = max(_times(values, status=False), default=None)
+    timeout = duration(mapping(release.get("spec"), "spec").get("timeout")) or TIMEOUT
+    return looked is not None and written is not None and looked - written > STEPS * timeout + MORE
+
+
+def _times(live: Mapping[str, Any], *, status: bool) -> Iterator[datetime]:
+    """When anybody changed it last, by the API server's clock; of the status only, or of anything."""
+    for each in mapping(live.get("metadata"), "metadata").get("managedFields") or ():
+        entry = mapping(each, "an entry of metadata.managedFields")
+        if not status or entry.get("subresource") == "status":
+            yield instant(str(entry.get("time")))

@@ -1,0 +1,154 @@
+"""The engine `flux`: values of a HelmRelease that a commit changes, and the HelmRelease not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promotion.engines import flux as engine
+from promotion.engines.flux.inventory import Ref
+from promotion.engines.flux.status import REQUESTED
+from promotion.engines.flux.tree import whole
+from promotion.kube import DeniedError
+from promotion.model import Health, Reading, Subject
+from promotion.texts import iso
+from tests.support import flux
+from tests.support.flux import BRANCH, URL, M, N, P, image, imaged, repository
+from tests.support.kubestub import KubeStub
+from tests.test_engine_flux_tree import CHART, TOP, shelf_of, walk
+
+HEALTHY, PROGRESSING, UNKNOWN = Health.HEALTHY, Health.PROGRESSING, Health.UNKNOWN
+CONF, PASSWORDS = Ref("", "ConfigMap", "flux-system", "conf"), Ref("", "Secret", "flux-system", "passwords")
+ENTRIES = [CHART, "flux-system_conf__ConfigMap", "flux-system_passwords__Secret"]
+BEGAN = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+def by(manager: str, after: timedelta, **more: str) -> dict[str, Any]:
+    return {"manager": manager, "operation": "Update", "time": iso(BEGAN + after), **more}
+
+
+def hr(*values: str, looked: timedelta | None = None, handled: str | None = None, **spec: Any) -> dict[str, Any]:
+    """A HelmRelease with values in these (KIND/NAME), whose status was written last so long after BEGAN."""
+    refs = [dict(zip(("kind", "name"), each.split("/"), strict=True)) for each in values]
+    made = imaged(status={"lastHandledReconcileAt": handled})
+    made["spec"] |= {"valuesFrom": refs, **spec}
+    made["metadata"]["annotations"] = {REQUESTED: handled} if handled else {}
+    if looked is not None:
+        made["metadata"]["managedFields"] = [
+            by("kustomize-controller", timedelta(days=9)),
+            by("helm-controller", looked, subresource="status"),
+        ]
+    return made
+
+
+def conf(changed: timedelta = timedelta(0)) -> dict[str, Any]:
+    fields = [by("kustomize-controller", changed), by("somebody", -MINUTE)]
+    meta = {"name": "conf", "namespace": "flux-system", "managedFields": fields}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {}}
+
+
+def said(release: Mapping[str, Any], values: Any = None, entries: list[str] = ENTRIES) -> Reading:
+    top = flux.kustomization(M, entries=entries)
+    one = walk(shelf_of([top, repository(M), release, image()], {}) | {CONF: values})
+    reading = whole(TOP, one).reading
+    assert reading is not None
+    return reading
+
+
+def test_values_that_the_commit_does_not_make_are_not_its_own() -> None:
+    """Somebody else's object, and what kustomize names by its content: other content, another HelmRelease."""
+    assert said(hr("ConfigMap/elsewhere")).health is HEALTHY
+    generated = "conf-2g5k7h9mtc"
+    assert said(hr(f"ConfigMap/{generated}"), entries=[CHART, f"flux-system_{generated}__ConfigMap"]).health is HEALTHY
+
+
+def test_race_values_change_in_the_commit_and_the_release_is_still_ready() -> None:
+    """A look that ended soon after may have begun before; one that ended long after has not; none says nothing."""
+    assert said(hr("ConfigMap/conf"), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=-MINUTE), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=20 * MINUTE), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=21 * MINUTE), conf()).health is HEALTHY
+    assert said(hr("ConfigMap/conf", looked=21 * MINUTE, timeout="10m"), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=21 * MINUTE), conf(2 * MINUTE)).health is PROGRESSING
+
+
+def test_race_a_look_that_was_asked_for() -> None:
+    """When this commit was applied: of another one it proves nothing, nor does one that is not over, or not ours."""
+    ours = f"2026-11-24T12:00:00Z promotion {M}"
+    assert said(hr("ConfigMap/conf", "Secret/passwords", handled=ours), conf()).health is HEALTHY
+    assert said(hr("ConfigMap/conf", handled=ours.replace(M, P)), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", handled="2026-11-24T12:00:00Z"), conf()).health is PROGRESSING
+    pending = hr("ConfigMap/conf", handled=ours)
+    pending["status"]["lastHandledReconcileAt"] = None
+    assert said(pending, conf()).health is PROGRESSING
+
+
+def test_what_is_not_read_is_unknown() -> None:
+    """Secrets never, and what we may not: with the ways out."""
+    reading = said(hr("Secret/passwords", looked=99 * MINUTE))
+    assert reading.health is UNKNOWN
+    assert "nothing says whether Flux has looked at its Secret passwords as it is now" in reading.reason
+    assert "`refresh: annotate` asks for that" in reading.reason
+    assert said(hr("ConfigMap/conf", looked=99 * MINUTE), DeniedError("no")).health is UNKNOWN
+    assert said(hr("ConfigMap/conf", looked=99 * MINUTE), None).health is UNKNOWN
+
+
+def test_values_are_looked_at_last() -> None:
+    """What is not well is said as it is, and nobody is asked to look before all of the commit is there."""
+    top = flux.kustomization(M, entries=[*ENTRIES, "shop_web_apps_Deployment"], spec={"wait": False})
+    one = walk(shelf_of([top, repository(M), hr("Secret/passwords"), image()], {"web": {"said": Health.SUSPENDED}}))
+    reading = whole(TOP, one).reading
+    assert reading is not None
+    assert reading.health is Health.SUSPENDED
+    assert not one.unasked
+
+
+# --- from an API server -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Iterator[KubeStub]:
+    with KubeStub(tmp_path) as made:
+        yield made
+
+
+def asked(stub: KubeStub) -> str | None:
+    """What the HelmRelease is asked for."""
+    live = stub.find("HelmRelease", "web", "flux-system")
+    assert live is not None
+    found: str | None = live["metadata"].get("annotations", {}).get(REQUESTED)
+    return found
+
+
+def test_a_release_is_asked_to_look_when_all_of_the_commit_is_applied(stub: KubeStub) -> None:
+    """Not before; once; and when it has, all is well. The next commit asks again."""
+    settings = {"context": "stub", "kustomization": "shop", "refresh": "annotate"}
+
+    def at(commit: str, *conditions: dict[str, Any]) -> Health:
+        stub.put(repository(commit))
+        stub.put(flux.kustomization(commit, *conditions, entries=ENTRIES))
+        subject = Subject("shop", "qa", commit, URL, BRANCH, stub.environ)
+        engine.refresh(settings, subject)
+        reading = engine.observe(settings, subject).reading
+        assert reading is not None
+        return reading.health
+
+    for live in (hr("ConfigMap/conf", "Secret/passwords"), image(), conf()):
+        stub.put(live)
+    assert at(M, *flux.running(flux.at(M))) is PROGRESSING
+    assert asked(stub) is None
+    assert at(M) is not HEALTHY
+    request = asked(stub)
+    assert request is not None
+    assert request.endswith(f" promotion {M}")
+    assert at(M) is not HEALTHY
+    assert asked(stub) == request
+    stub.put(hr("ConfigMap/conf", "Secret/passwords", handled=request))
+    assert at(M) is HEALTHY
+    assert at(N) is not HEALTHY
+    assert (asked(stub) or "").endswith(f" promotion {N}")
