@@ -37,6 +37,8 @@ def test_hold_and_what_undoes_it(shop: Shop) -> None:
     row = shop("--json", "status", "qa").json["applications"][0]["environments"][0]
     assert [hold["reason"] for hold in row["holds"]] == ["leaks memory"]
     assert "promotion lift qa" in shop("status").out
+    refused = shop("promote", "qa")
+    assert (refused.status, f"next    promotion lift qa {shop.tip('dev')[:7]}" in refused.out) == (4, True)
     assert undo(shop, said).status == 0
     assert shop("promote", "qa").status == 0
     assert [event for event in shop.events() if event.endswith(" qa")][-3:] == ["held qa", "lifted qa", "promoted qa"]

@@ -38,8 +38,17 @@ def test_rollback_says_what_is_restored_held_and_next(shop: Shop) -> None:
     assert f"holds {bad[:7]}: too loud" in shop("status").out
     plan = shop("plan", "qa")
     assert "brings back" in plan.out
+    assert f"next    promotion lift qa {bad[:7]}" in shop("promote", "qa").out
     assert shop("--json", "drift").json["applications"][0]["environments"][0]["drift"] == 0
     assert shop("audit").status == 0
+
+
+def test_a_rollback_to_nowhere_names_no_plan(tmp_path: Path) -> None:
+    """No plan says more of it."""
+    shop = Shop(tmp_path)
+    shop.round()
+    said = shop("rollback", "qa", "--reason", "too loud")
+    assert (said.status, "nothing to go back to" in said.out, "next" in said.out) == (4, True, False)
 
 
 def test_rollback_as_json_and_forward_again(shop: Shop) -> None:

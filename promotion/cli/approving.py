@@ -181,7 +181,9 @@ def _proof(call: Call, plan: Plan, *, sign: bool) -> tuple[HowWord, str | None]:
         return "claimed", None
     if is_terminal() and sys.stdin.isatty() and not call.json:
         return "code", str(typer.prompt("code", hide_input=True))
-    return "code", sys.stdin.readline(100).strip()
+    if not (code := sys.stdin.readline(100).strip()):
+        raise ConfigError(f"{plan.view.environment.name} wants a one-time code: none was given", where="standard input")
+    return "code", code
 
 
 def _nothing(call: Call, said: AnsweredError) -> int:

@@ -173,10 +173,19 @@ def advice(result: Outcome, *, dry_run: bool = False) -> Iterator[str]:
         may = plan.view.application.overrides
         other = f"   or   --override freeze --reason R ({', '.join(may.by)} may)" if "freeze" in may.skip else ""
         yield f"  next    promotion thaw{named}{other}"
+    elif plan and (held := _held(plan)):
+        yield f"  next    promotion lift {result.environment} {short(held)}   lets it in as it is; a fix comes in by itself"
     elif result.outcome == "waiting" and plan and plan.asked and plan.plan_id:
         yield f"  next    promotion approve {plan.plan_id[:8]}"
-    elif result.outcome in ("waiting", "refused"):
+    elif result.outcome in ("waiting", "refused") and plan:
         yield f"  next    promotion plan {result.environment}"
+
+
+def _held(plan: Plan) -> str | None:
+    """The held commit of this environment that keeps a plan out; None where something else does, or the source holds it."""
+    said = " ".join(v.reason for v in plan.verdicts if v.gate == "hold")
+    holds = plan.view.state.holds if said else ()
+    return next((h.commit for h in holds if h.commit == plan.commit or short(h.commit) in said), None)
 
 
 def _after(back: Rollback) -> Iterator[str]:
