@@ -1,8 +1,9 @@
-"""The folded state as JSON, as each record of a ledger keeps it; must not know what anything means."""
+"""The folded state as JSON, as each record of a ledger keeps it; must not know what anything means, or where it is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
 
@@ -24,8 +25,10 @@ from promotion.state import (
 )
 from promotion.texts import instant, iso
 
-FORMAT = 3
-"""Of state.json and of the events. A newer one is refused; the first knew no freezes, the second no answers of people and no rollbacks."""
+FORMAT = 4
+"""Of state.json and of the events. A newer one is refused; this one keeps older holds beside it, and is written only where it must."""
+COMPLETE = 3
+"""What knows all of a state, with all of its holds; the first knew no freezes, the second no answers of people and no rollbacks."""
 
 
 def entries_to_json(entries: Mapping[bytes, Entry | None]) -> dict[str, Any]:
@@ -43,25 +46,58 @@ def entries_from_json(data: Mapping[str, Any]) -> dict[bytes, Entry | None]:
     }
 
 
-def to_json(state: State) -> dict[str, Any]:
+def to_json(state: State, pieces: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """`pieces` says, by environment, in how many pieces holds stand elsewhere that come before those of this state."""
+    environments = {name: _environment_to_json(e) for name, e in sorted(state.environments.items())}
+    for name, count in (pieces or {}).items():
+        environments[name]["pieces"] = count
     return {
-        "format": FORMAT,
+        "format": FORMAT if pieces else COMPLETE,
         "application": state.application,
         "in_force": state.in_force,
         "frozen": _freeze_to_json(state.frozen),
-        "environments": {name: _environment_to_json(e) for name, e in sorted(state.environments.items())},
+        "environments": environments,
         **({"codes": dict(state.codes)} if state.codes else {}),
     }
 
 
 def from_json(data: Mapping[str, Any]) -> State:
-    """Raises RefusedError when the record is of a newer format, or is none of ours."""
-    try:
+    """All but the holds that stand elsewhere. Raises RefusedError when the record is of a newer format, or is none of ours."""
+    with _readable():
         if data["format"] > FORMAT:
             raise RefusedError(f"the ledger has format {data['format']}, this version reads {FORMAT}: update Promotion")
         environments = {name: _environment_from_json(e) for name, e in data["environments"].items()}
         codes = {who: int(step) for who, step in data.get("codes", {}).items()}
         return State(data["application"], data["in_force"], environments, _freeze(data.get("frozen")), codes)
+
+
+def pieces_of(data: Mapping[str, Any]) -> dict[str, int]:
+    """By environment, in how many pieces its older holds stand elsewhere. Raises RefusedError."""
+    with _readable():
+        return {name: int(e["pieces"]) for name, e in data["environments"].items() if "pieces" in e}
+
+
+def holds_to_json(holds: Sequence[Hold]) -> list[dict[str, Any]]:
+    return [
+        {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
+        | ({"plan_id": h.plan_id} if h.plan_id else {})
+        for h in holds
+    ]
+
+
+def holds_from_json(data: Sequence[Mapping[str, Any]]) -> tuple[Hold, ...]:
+    """Raises RefusedError."""
+    with _readable():
+        return tuple(
+            Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]), h.get("plan_id"))
+            for h in data
+        )
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
         raise RefusedError(f"the ledger's state is not readable ({type(exc).__name__}: {exc})") from exc
 
@@ -84,11 +120,7 @@ def _environment_to_json(e: EnvironmentState) -> dict[str, Any]:
         data["verification"] = {"commit": v.commit, "until": iso(v.until), "state": v.state}
         data["verification"] |= {"degraded_since": _iso(v.degraded_since), "acted": v.acted}
     data["frozen"] = _freeze_to_json(e.frozen)
-    data["holds"] = [
-        {"commit": h.commit, "entries": entries_to_json(h.entries), "reason": h.reason, "by": h.by, "at": iso(h.at)}
-        | ({"plan_id": h.plan_id} if h.plan_id else {})
-        for h in e.holds
-    ]
+    data["holds"] = holds_to_json(e.holds)
     if e.answers:
         data["answers"] = [_answer_to_json(answer) for answer in e.answers]
     if over := e.overridden:
@@ -120,10 +152,7 @@ def _environment_from_json(data: Mapping[str, Any]) -> EnvironmentState:
         )
         if verification
         else None,
-        holds=tuple(
-            Hold(h["commit"], entries_from_json(h["entries"]), h["reason"], h["by"], instant(h["at"]), h.get("plan_id"))
-            for h in data["holds"]
-        ),
+        holds=holds_from_json(data["holds"]),
         frozen=_freeze(data.get("frozen")),
         reverted_at=_instant(data["reverted_at"]),
         answers=tuple(map(_answer, data.get("answers", ()))),

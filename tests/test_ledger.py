@@ -19,7 +19,7 @@ from promotion.fold import FACTS, fold
 from promotion.model import Entry, Health
 from promotion.shapes import wrong
 from promotion.state import EnvironmentState, Fact, Given, Hold, Observed, Release, State, Steady, Verification
-from promotion.stored import FORMAT, entries_from_json, entries_to_json, from_json, to_json
+from promotion.stored import COMPLETE, entries_from_json, entries_to_json, from_json, to_json
 from promotion.texts import instant, iso
 from tests.support.stage import START, Stage
 
@@ -172,7 +172,7 @@ def test_an_observation_that_lacks_something_is_refused(missing: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("{}", "[]", "null", '{"format": 4}', '{"format": "1"}', '{"format": 1, "application": "shop"}'),
+        *("{}", "[]", "null", '{"format": 5}', '{"format": "1"}', '{"format": 1, "application": "shop"}'),
         '{"format": 1, "application": "shop", "in_force": null, "environments": {"qa": {}}}',
         '{"format": 1, "application": "shop", "in_force": null, "environments": {"qa": []}}',
         '{"format": 1, "application": "shop", "in_force": null, "environments": [1]}',
@@ -180,7 +180,7 @@ def test_an_observation_that_lacks_something_is_refused(missing: str) -> None:
 )
 def test_a_state_that_is_none_of_ours_is_refused(text: str) -> None:
     """Never taken for an empty one; a newer format says so."""
-    with pytest.raises(RefusedError, match="update Promotion" if "4" in text else "not readable"):
+    with pytest.raises(RefusedError, match="update Promotion" if "5" in text else "not readable"):
         from_json(json.loads(text))
 
 
@@ -321,7 +321,7 @@ def test_an_event_about_an_environment_that_nobody_knows_is_refused() -> None:
 
 
 def test_a_record_is_a_commit_whose_tree_is_the_state(stage: Stage) -> None:
-    """Readable without us: subject for people, `[skip ci]`, one JSON object; state.json and nothing else in the tree."""
+    """Readable without us: subject for people, `[skip ci]`, one JSON object; state.json and nothing else in the tree of one with few holds."""
     stage.round()
     commits = stage.origin.log(stage.application.ledger)
     assert [c.subject for c in commits][-1] == "shop: all configured"
@@ -329,7 +329,7 @@ def test_a_record_is_a_commit_whose_tree_is_the_state(stage: Stage) -> None:
         assert set(stage.origin.tree(commit.commit)) == {"state.json"}
         _, _, body = commit.message.partition("[skip ci]\n")
         assert json.loads(body)["application"] == "shop"
-        assert json.loads(stage.origin.show(commit.commit, "state.json") or "")["format"] == FORMAT
+        assert json.loads(stage.origin.show(commit.commit, "state.json") or "")["format"] == COMPLETE
 
 
 @pytest.mark.parametrize("files", [{}, {"state.json": "not json"}, {"state.json": '{"format": 99}'}])

@@ -50,6 +50,8 @@ class _Replay:
     """Whether a signed record said that only signed ones count: from there on the others change nothing."""
     signed: dict[str, Signed] = field(default_factory=dict)
     """Who signed the records that are judged now, where anybody is trusted."""
+    kept: ledger.Kept = field(default_factory=ledger.Kept)
+    """What of the tree of the record before is in the next one's, too."""
     before: str | None = None
     """The record before the one that is judged."""
     passed: tuple[str, frozenset[str]] = ("", frozenset())
@@ -161,7 +163,8 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
     except (RefusedError, KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
         problems.append(f"record is not readable: {exc}")
     replay.before = record.oid
-    if ledger.tree_of(replay.state) == record.tree:
+    tree, replay.kept = ledger.tree_of(replay.state, replay.kept)
+    if tree == record.tree:
         return environment, problems
     try:
         recorded = ledger.read(replay.site.repository, replay.state.application, record.oid)

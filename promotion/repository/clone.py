@@ -137,6 +137,11 @@ class Repository:
             self.prefetch([oid])
         return self.objects.blob(oid)
 
+    def blobs(self, oids: Sequence[str]) -> list[bytes]:
+        """The content of many blobs, fetched in one go where the clone lacks them."""
+        self.prefetch(self.objects.missing(oids, "blob"))
+        return self.objects.blobs(oids)
+
     def merge_files(self, triples: Sequence[Triple]) -> list[Entry | None]:
         """Content merges of (base, target, source) files, all in one `merge-tree`; None where they conflict."""
         merges = self._merges(triples)

@@ -28,6 +28,7 @@ class Objects:
         self._commits: dict[str, Commit] = {}
         self._trees: dict[str, Mapping[bytes, Entry]] = {}
         self.close = store.close
+        self.write = store.write
 
     def forget(self) -> None:
         """What is remembered of a clone that is made again."""
@@ -46,10 +47,10 @@ class Objects:
         """Whether it is there, and a commit: people and their programs may name anything."""
         return oid in self._commits or (self._store.has(oid) and not self.missing([oid]))
 
-    def missing(self, oids: Sequence[str]) -> list[str]:
-        """Those of many that are no commits in the clone."""
+    def missing(self, oids: Sequence[str], kind: str = "commit") -> list[str]:
+        """Those of many that are no commits, or no objects of another kind, in the clone."""
         try:
-            return self._store.missing(oids, "commit")
+            return self._store.missing(oids, kind)
         except MissingError as exc:
             raise self._lacks(f"object {str(exc)[:12]}") from exc
 
@@ -82,6 +83,13 @@ class Objects:
 
     def blob(self, oid: str) -> bytes:
         return self._read(oid, "blob", bytes)
+
+    def blobs(self, oids: Sequence[str]) -> list[bytes]:
+        """Many at once. Holds them all."""
+        try:
+            return list(self._store.read_all(oids, "blob"))
+        except (MissingError, ValueError) as exc:
+            raise self._lacks("a blob") from exc
 
     def look(self, tree: str, path: bytes) -> Entry | None:
         """The entry at a path."""

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Edit, cut, cut_all
 COPY = "test_safety::test_s14_an_edited_copy_is_stopped_everywhere"
 CHANGED = "test_safety::test_s16_a_record_that_was_changed_is_noticed"
 NONE_OF_OURS = "test_ledger::test_a_state_that_is_none_of_ours_is_refused"
+HOLDS = "test_ledger_holds::test_"
 AUDIT = "test_report::test_audit_sees_"
 
 S14 = (
@@ -72,6 +73,46 @@ S14 = (
 
 S16 = (
     cut("S16", "a newer format is refused", "stored:from_json", "data['format'] > FORMAT", "False", NONE_OF_OURS),
+    cut(
+        "S16",
+        "a record that lacks holds is refused",
+        "ledger:_piece",
+        "entry is None or not entry.is_file",
+        "entry is None",
+        HOLDS + "a_record_that_lacks_holds_is_refused",
+    ),
+    cut(
+        "S16",
+        "holds beside the state are read",
+        "ledger:_whole",
+        "(*older, *e.holds)",
+        "e.holds",
+        HOLDS + "holds_are_read_as_they_were_written",
+    ),
+    cut(
+        "S16",
+        "what stands beside the state is what the holds are now",
+        "ledger:_cut",
+        "holds[begin:begin + len(piece.holds)] != piece.holds",
+        "False",
+        HOLDS + "holds_are_read_as_they_were_written",
+    ),
+    cut(
+        "S16",
+        "a tree of other pieces is another one",
+        "ledger:tree_of",
+        "if pieces != kept.pieces:",
+        "if not folder:",
+        HOLDS + "holds_are_read_as_they_were_written",
+    ),
+    cut(
+        "S16",
+        "a version that would read fewer holds refuses to read",
+        "stored:to_json",
+        "FORMAT if pieces else COMPLETE",
+        "COMPLETE",
+        HOLDS + "the_format_is_newer_only_where_it_must_be",
+    ),
     cut(
         "S16",
         "another application's ledger is refused",

@@ -511,8 +511,12 @@ class _Replay:
     def _state(self, app: str, record: str, place: Mapping[str, Seen]) -> Iterator[str]:
         """state.json says of releases, holds and health what the events say."""
         try:
-            _, blob = self.objects.files(self.objects.commit(record).tree)["state.json"]
-            said = json.loads(self.objects.raw(blob))["environments"]
+            files = self.objects.files(self.objects.commit(record).tree)
+            said = json.loads(self.objects.raw(files["state.json"][1]))["environments"]
+            older = {
+                name: [self.objects.raw(files[f"holds/{name}/{n}"][1]) for n in range(one.get("pieces", 0))]
+                for name, one in said.items()
+            }
         except (ValueError, KeyError) as exc:
             yield f"state: {_s(record)} of {app} is not readable: {exc}"
             return
@@ -520,7 +524,8 @@ class _Replay:
             one = said.get(name, {})
             if one.get("release") != seen.release:
                 yield f"state: {_s(record)} says {one.get('release')} of {app}/{name}, its events {seen.release}"
-            if {hold["commit"] for hold in one.get("holds", ())} != set(seen.holds):
+            holds = [hold for piece in older.get(name, ()) for hold in json.loads(piece)] + one.get("holds", [])
+            if {hold["commit"] for hold in holds} != set(seen.holds):
                 yield f"state: {_s(record)} knows other holds of {app}/{name} than its events"
             for commit, _, _, undone, *_ in one.get("releases", ()):
                 if undone != (commit in seen.undone):

@@ -447,14 +447,16 @@ class Model:
 
     def _compare(self, application: str, tip: str) -> None:
         """state.json says what the records say."""
-        entry = self.objects.files(self.objects.commit(tip).tree)["state.json"]
-        state = json.loads(self.objects.raw(entry[1]))
+        files = self.objects.files(self.objects.commit(tip).tree)
+        state = json.loads(self.objects.raw(files["state.json"][1]))
         for name, said in state["environments"].items():
             known = self.known[application, name]
             release = said.get("release")
             assert (release and (release["commit"], release["source"])) == known.release
-            assert [h["commit"] for h in said["holds"] if "plan_id" not in h] == list(known.holds)
-            noes = [(self.plans[h["plan_id"]], h["by"].lower()) for h in said["holds"] if "plan_id" in h]
+            pieces = [self.objects.raw(files[f"holds/{name}/{n}"][1]) for n in range(said.get("pieces", 0))]
+            holds = [hold for piece in pieces for hold in json.loads(piece)] + said["holds"]
+            assert [h["commit"] for h in holds if "plan_id" not in h] == list(known.holds)
+            noes = [(self.plans[h["plan_id"]], h["by"].lower()) for h in holds if "plan_id" in h]
             assert noes == list(known.rejected)
             words = {(self.plans[a[0]], a[2]): (a[3], datetime.fromisoformat(a[4])) for a in said.get("answers", ())}
             assert words == known.said
