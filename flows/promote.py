@@ -30,6 +30,7 @@ from flows.entry import environ
 from flows.page import Page
 from promotion import observe, reconcile, report
 from promotion.config import load
+from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError, as_bug
 from promotion.model import Environment
 from promotion.observe import Site
@@ -141,12 +142,12 @@ def _round(
 ) -> tuple[list[Result], list[PromotionError], list[dict[str, Any]], bool]:
     """One round over each application, what it leaves waiting, and whether one ended early: that does not stop the others."""
     results, errors, waits, raised = list[Result](), list[PromotionError](), list[dict[str, Any]](), False
-    told = time.monotonic()
+    told, kept = time.monotonic(), Kept()
     for group in by_repository(sites):
         if time.monotonic() - told > SIGNS:
             tell(f"{len(results)} hops so far; {group[0].application.name} is next")
             told = time.monotonic()
-        for site, done in zip(group, _together(group, wanted), strict=True):
+        for site, done in zip(group, _together(group, wanted, kept), strict=True):
             if isinstance(done, PromotionError):
                 raised = True
                 errors.append(done)
@@ -158,11 +159,11 @@ def _round(
     return results, list(dict.fromkeys(errors)), waits, raised
 
 
-def _together(group: Sequence[Site], wanted: Round) -> Sequence[reconcile.Round | PromotionError]:
+def _together(group: Sequence[Site], wanted: Round, kept: Kept) -> Sequence[reconcile.Round | PromotionError]:
     """One round over the applications of one repository; what is wrong with that is what each comes to."""
     try:
         tasks = [reconcile.Task(site, wanted.names(site.application)) for site in group]
-        return reconcile.together(tasks, sync=wanted.sync, dry_run=wanted.dry_run)
+        return reconcile.together(tasks, sync=wanted.sync, dry_run=wanted.dry_run, kept=kept)
     except PromotionError as exc:
         return [exc] * len(group)
     except Exception as exc:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from flows.asks import Asks
 from flows.runs import Seen
 from promotion import reconcile
 from promotion.config import load
+from promotion.engines.kept import Kept
 from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site
@@ -160,18 +162,18 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
         while not stop.is_set():
             due = time.monotonic() + options["every"]
             prefect.look()
-            list(pool.map(one_round, groups))
+            list(pool.map(partial(one_round, kept=Kept()), groups))
             close_rounds(prefect)
             stop.wait(max(0.0, due - time.monotonic()))
     return 0
 
 
-def one_round(loops: Sequence[Loop]) -> None:
-    """One round over the applications of one repository. Their errors are said once and never end the loop."""
+def one_round(loops: Sequence[Loop], kept: Kept | None = None) -> None:
+    """One round over the applications of one repository; `kept` is what those over others have read. Their errors are said once and never end the loop."""
     prefect, sites = loops[0].prefect, [loop.site for loop in loops]
     alone = not prefect.answers and not prefect.paused
     try:
-        done = reconcile.together([_task(loop) for loop in loops], sync=loops[0].sync, land_hops=alone)
+        done = reconcile.together([_task(loop) for loop in loops], sync=loops[0].sync, land_hops=alone, kept=kept)
     except PromotionError as exc:
         done = [exc] * len(loops)
     except Exception:
