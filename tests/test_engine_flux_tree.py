@@ -189,6 +189,22 @@ def test_one_below_that_is_from_elsewhere() -> None:
     )
 
 
+def test_race_the_commit_changes_the_source_of_a_kustomization_below() -> None:
+    """Another tag of another repository: neither generation nor Ready of the Kustomization is of that."""
+    ref = {"sourceRef": {"kind": "GitRepository", "name": "other"}}
+    where = {"name": "other", "spec": {"url": "https://git.example.com/other"}}
+    ready = condition("Ready", "True", generation=2)
+    asked = repository(P, generation=2, **where)
+    fetched = repository(N, ready, generation=2, status={"observedGeneration": 2}, **where)
+    paused = repository(P, generation=2, status={"observedGeneration": 2}, **{**where, "spec": {"suspend": True}})
+    assert health(*below(P, spec=ref), asked) is PROGRESSING
+    assert health(*below(P, spec=ref), fetched) is PROGRESSING
+    assert health(*below(P, spec=ref), paused) is SUSPENDED
+    assert health(*below(N, spec=ref), fetched) is HEALTHY
+    away = repository(P, condition("Ready", "False", "GitOperationFailed"), **where)
+    assert health(*below(P, spec=ref), away) is HEALTHY  # what its spec names was fetched and applied before
+
+
 def test_what_those_below_made_counts_too() -> None:
     """To any depth, and a Kustomization that lists itself ends it."""
     objects = below(

@@ -95,8 +95,8 @@ def _below(each: Question, walk: Walk) -> set[Ref]:
 
 
 def _to_be_confirmed(walk: Walk) -> set[Ref]:
-    """What Flux deploys by, and what holds charts: that may have been read for another environment, before this one's commit came."""
-    return {ref for ref in walk.used if ref.what in OWN} | walk.charts
+    """What Flux deploys by, and the sources of what is below: those may have been read for another environment, before this one's commit came."""
+    return {ref for ref in walk.used if ref.what in OWN} | walk.sources
 
 
 def _confirmed(first: Deployed | PromotionError, second: Deployed | PromotionError) -> Deployed | PromotionError:

@@ -27,7 +27,7 @@ Shelf = Mapping[Ref, Any]
 @dataclass(frozen=True, slots=True)
 class Walk:
     """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
-    ("": any), and what the answer rests on; `charts` are those of the latter that hold charts. `unasked` are
+    ("": any), and what the answer rests on; `sources` are those of the latter that a commit may change. `unasked` are
     HelmReleases that have to be asked to look again, when all else is well."""
 
     shelf: Shelf
@@ -37,7 +37,7 @@ class Walk:
     now: datetime
     wanted: dict[Ref, str] = field(default_factory=dict)
     used: set[Ref] = field(default_factory=set)
-    charts: set[Ref] = field(default_factory=set)
+    sources: set[Ref] = field(default_factory=set)
     unasked: dict[str, Live] = field(default_factory=dict)
 
     def take(self, ref: Ref, version: str = "") -> Any:
@@ -157,9 +157,23 @@ def _kustomization(live: Live, from_: Source, revision: str, walk: Walk) -> Read
         from_.live.namespace,
         from_.live.name,
     )
-    if not same or said.revision == revision or reading.health not in (Health.HEALTHY, Health.DEGRADED):
+    if not same:
+        walk.sources.add(ref)
+        return (_elsewhere(live, own) if reading.health is Health.HEALTHY else None) or reading
+    if said.revision == revision or reading.health not in (Health.HEALTHY, Health.DEGRADED):
         return reading
     return Reading(Health.PROGRESSING, f"{live} is at {short(said.revision)} yet: {reading.reason}")
+
+
+def _elsewhere(live: Live, own: Source) -> Reading | None:
+    """The commit may have changed its source and not it: that has to be through with its spec, and what it holds applied."""
+    if own.live.suspended:
+        return Reading(Health.SUSPENDED, f"{live}: {own.trouble}")
+    if not own.live.current:
+        return Reading(Health.PROGRESSING, own.live.changed)
+    if own.is_at(live.status.get("lastAppliedRevision")):
+        return None
+    return Reading(Health.PROGRESSING, f"{live} has not applied yet what {own.live} holds")
 
 
 def _release(live: Live, from_: Source, revision: str, walk: Walk, owners: list[Live]) -> Iterator[Reading]:
@@ -196,7 +210,7 @@ def _chart(live: Live, from_: Source, revision: str, walk: Walk) -> Reading | No
 def _held(live: Live, ref: Ref, walk: Walk) -> Source | Reading:
     """What holds its chart, when it is through with its own spec."""
     read = walk.take(ref)
-    walk.charts.add(ref)
+    walk.sources.add(ref)
     if read is None:
         return Reading(Health.PROGRESSING, f"{live}: {ref}, where its chart is, is not there")
     held = source(taken(read))
