@@ -45,6 +45,8 @@ SECONDS = 5.0
 """A question's deadline in all."""
 PAGE = 200
 """How many things the server gives at once."""
+BUSY = (0.3, 1.0)
+"""Seconds until a server that has no time is asked again."""
 PAUSES = (0, 1, 2, 5, 10, 20)
 """Seconds between the tries of a run to reach a server that is away."""
 FLOWS = ("promote", "propagate", "approve", "rollback")
@@ -103,10 +105,15 @@ class Api:
         context, client = contextvars.copy_context(), self.client
 
         def work() -> None:
-            try:
-                answers.put((context.run(question, client), None))
-            except Exception as exc:
-                answers.put((None, exc))
+            for pause in (*BUSY, None):
+                try:
+                    answers.put((context.run(question, client), None))
+                except Exception as exc:
+                    if pause is not None and _is_busy(exc):
+                        time.sleep(pause)
+                        continue
+                    answers.put((None, exc))
+                return
 
         threading.Thread(target=work, name="prefect", daemon=True).start()
         try:
@@ -276,6 +283,11 @@ def _trouble(error: Exception) -> TemporaryError:
     if error.response.status_code in (401, 403):
         return DeniedError(f"Prefect refuses us ({said}): PREFECT_API_AUTH_STRING is not there, or wrong")
     return TemporaryError(f"Prefect answers {said} ({_gist(error)})")
+
+
+def _is_busy(error: Exception) -> bool:
+    """Whether the server is there and has no time: SQLite is locked for one of several that write at once."""
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 503
 
 
 def _gist(error: Exception) -> str:

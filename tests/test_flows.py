@@ -22,7 +22,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import DeploymentStatus, FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import FailedRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Crashed, Running
 
 from flows import asked, deployments, runs
@@ -396,6 +396,15 @@ def test_a_server_that_refuses_is_not_away(status: int, said: str) -> None:
     """What it says is said: a password is not waited for."""
     with says(status), Api(30) as api, pytest.raises(TemporaryError, match=said):
         api.deployment("promote/promote")
+
+
+def test_a_server_that_has_no_time_is_asked_again() -> None:
+    """A database that is locked for a moment is no server that is away; one that stays so is."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        with says(503, 503, 204), Api(30) as api:
+            assert api.ask(lambda c: c.request("GET", "/ready")).status_code == 204
+        with says(503), Api(30) as api, pytest.raises(TemporaryError, match="Prefect answers 503"):
+            api.deployment("promote/promote")
 
 
 def test_the_board_is_one_artifact_updated_in_place(shop: Hosted, loop: Loop, client: SyncPrefectClient) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from flows.rounds import RETRY
 from flows.serve import free_port
 from tests.conftest import home_variables
 from tests.support.hosted import Hosted
@@ -164,6 +165,7 @@ def hops_are_runs_again(server: Server, shop: Hosted, seconds: float = 120) -> N
         if name in server.states(shop.name):
             until(lambda n=name: server.states(shop.name)[n].startswith("promoted"), seconds)  # type: ignore[misc]
             return
+        time.sleep(RETRY)  # until then the loop does not ask again
     raise AssertionError(f"no hop of five was a run: {server.states(shop.name)}")
 
 

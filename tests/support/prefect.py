@@ -44,12 +44,13 @@ def forget(client: SyncPrefectClient) -> None:
 
 
 @contextmanager
-def says(status: int) -> Iterator[None]:
-    """A server that is none: it answers every question with this status."""
+def says(*statuses: int) -> Iterator[None]:
+    """A server that is none: it answers with these statuses, and from then on with the last."""
+    left = list(statuses)
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(status)
+            self.send_response(left.pop(0) if len(left) > 1 else left[0])
             self.end_headers()
 
         def log_message(self, *_: object) -> None: ...
