@@ -625,6 +625,18 @@ def _said(plan: Plan | None, done: Round) -> str:
     )
 
 
+@pytest.mark.parametrize(("act", "backs"), [(None, 1), ("commit", 0), ("freeze", 0)])
+def test_what_chance_finds_late(act: str | None, backs: int) -> None:
+    """A release that fails on arrival, and somebody's hotfix or freeze just before it goes back by itself."""
+    machine, rules = Machine(), {"dev": Rules(), "qa": Rules("dev", on_failure="rollback"), "prod": Rules("qa")}
+    machine.begin(shape={"shop": Application(rules)})
+    machine.release(edits=[(0, "web", "top", 1)], rounds=4, by="one")
+    more: dict[str, Any] = {"where": (0, 1), "word": "picky", "acts": [act] if act else []}
+    machine.fails_on_arrival(edits=[(0, "web", "bottom", 1)], more=[(0, "api", "top", 1)], by="one", **more)
+    assert machine.model.counted["rolled-back by itself"] == backs
+    machine.teardown()
+
+
 def teardown_module() -> None:
     """Shown with `-s`."""
     sys.stderr.write(f"{dict(sorted(COUNTED.items()))}\n")
