@@ -5,11 +5,11 @@ Reads only; the objects of a rollback are written into the clone, where they mea
 
 from __future__ import annotations
 
-from promotion import lineage, merge, rollback, scope
+from promotion import confirmed, lineage, merge, rollback, scope
 from promotion.errors import RefusedError
 from promotion.merge import Entries
 from promotion.model import Application, Commit, Entry, Environment
-from promotion.observe import Site
+from promotion.observe import Site, World
 from promotion.rollback import Back, Rollback, Step
 from promotion.state import EnvironmentState, Given
 from promotion.texts import short, shown
@@ -18,21 +18,30 @@ FAR = 1000
 """How many commits of a branch are looked at for the release that is gone back to."""
 
 
-def line(site: Site, environment: Environment, state: EnvironmentState, tip: str, to: str | None = None) -> list[Step]:
-    """The commits of a branch about the scope, newest first, until all releases and `to` are among them, and at most FAR."""
-    repository, app = site.repository, site.application
-    left, found = {*state.releases, *([to] if to else [])}, list[Step]()
+def line(site: Site, world: World, environment: Environment, tip: str, to: str | None = None) -> list[Step]:
+    """The commits of a branch about the scope, newest first, until all releases and `to` are among them, and at most FAR.
+
+    Ours are those that the ledger tells of: people's commits may have the message of one, copied along.
+    """
+    repository, app, state = site.repository, site.application, world.state.of(environment.name)
+    left, lot = {*state.releases, *([to] if to else [])}, list[Commit]()
     for number, commit in enumerate(repository.first_parents(tip)):
         if number == FAR or not left:
             break
         left.discard(commit.oid)
         if app.paths and not scope.changed(repository, app.roots, commit):
             continue
-        ours = lineage.is_ours(commit, app.name, environment.name)
-        given = state.releases.get(commit.oid) or (_said(commit) if ours else None)
-        first = found[0].commit if found else commit.oid
-        found.append(Step(commit.oid, given, ours, same(site, environment, first, commit.oid)))
-    return found
+        lot.append(commit)
+    told = confirmed.of(site, world, (c for c in lot if lineage.is_ours(c, app.name, environment.name)))
+    return [
+        Step(
+            commit.oid,
+            state.releases.get(commit.oid) or (_said(commit) if commit.oid in told else None),
+            commit.oid in told,
+            same(site, environment, lot[0].oid, commit.oid),
+        )
+        for commit in lot
+    ]
 
 
 def _said(commit: Commit) -> Given:
@@ -96,22 +105,21 @@ def misplaced(
     return sorted({*foreign, *(path for path in missed if not kept(path))})
 
 
-def taken_back_by_hand(
-    site: Site, environment: Environment, state: EnvironmentState, head: str
-) -> tuple[str, Back] | None:
+def taken_back_by_hand(site: Site, world: World, environment: Environment, head: str) -> tuple[str, Back] | None:
     """A commit that people made on top of the release and that has the content of an older one, and its way back.
 
     Found out once for each tip: what is known of older releases does not change without another release.
     """
+    state = world.state.of(environment.name)
     if state.release is None or state.release.commit == head:
         return None
     key = ("by hand", site.application.name, environment.name, head, state.epoch)
-    return scope.remembered(site.repository, key, lambda: _by_hand(site, environment, state, head))
+    return scope.remembered(site.repository, key, lambda: _by_hand(site, world, environment, head))
 
 
-def _by_hand(site: Site, environment: Environment, state: EnvironmentState, head: str) -> tuple[str, Back] | None:
-    steps = line(site, environment, state, head)
-    top = next((n for n, step in enumerate(steps) if state.release and step.commit == state.release.commit), None)
+def _by_hand(site: Site, world: World, environment: Environment, head: str) -> tuple[str, Back] | None:
+    steps, release = line(site, world, environment, head), world.state.of(environment.name).release
+    top = next((n for n, step in enumerate(steps) if release and step.commit == release.commit), None)
     if top is None:
         return None
     known = [step.commit for step in steps[top:] if step.given is not None]

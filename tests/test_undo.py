@@ -14,7 +14,7 @@ from promotion.engines import ENGINES
 from promotion.errors import ConfigError
 from promotion.model import Health, Verify
 from promotion.observe import Site
-from promotion.reconcile import freeze, lift, promote, roll_back, thaw, watch_only
+from promotion.reconcile import adopt, freeze, lift, promote, roll_back, thaw, watch_only
 from tests.support.shared import WAY, Memory, Shared, place
 from tests.support.stage import Stage
 
@@ -457,12 +457,16 @@ def test_an_unreachable_environment_times_out_and_is_not_rolled_back(make: Make)
     assert shared["shop"].events()[-1] == "timed-out qa"
 
 
-def test_a_hotfix_that_would_be_lost_makes_it_a_hold(make: Make) -> None:
+@pytest.mark.parametrize("copied", [False, True], ids=["plain", "the message of a promotion"])
+def test_a_hotfix_that_would_be_lost_makes_it_a_hold(make: Make, copied: bool) -> None:
     """One that was never seen healthy, below the failed release: nothing of people's work goes by itself."""
     shared = failing(make)
     stage = shared["shop"]
     shared.settle()
-    shared.commit("qa", {"hot": "fix\n"})
+    message = shared.origin.log("env/qa")[0].message if copied else "a change"
+    shared.commit("qa", {"hot": "fix\n"}, message=message)
+    if copied:
+        adopt(stage.site, stage.env("qa"), None)
     shared.commit("dev", {"web": "2\n"})
     shared.round(sync=False)
     for name in ("dev", "qa"):

@@ -78,7 +78,7 @@ def _taken_back_by_hand(site: Site, draft: Draft, environment: Environment) -> D
     if environment.source is None or state.release is None or draft.world.snapshot[environment.ref] is None:
         return draft
     head = observe.head(site, draft.world, environment)
-    found = restoring.taken_back_by_hand(site, environment, state, head)
+    found = restoring.taken_back_by_hand(site, draft.drafted, environment, head)
     if found is None or found[1].source is None:
         return draft
     commit, back = found

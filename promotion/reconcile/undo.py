@@ -56,7 +56,7 @@ def _decided(site: Site, world: World, environment: Environment, to: str | None,
     tip = world.tip(environment)
     wanted = scope.newest(site.repository, site.application, to) if to else None
     head = observe.head(site, world, environment)
-    found = rollback.choose(restoring.line(site, environment, state, head, wanted), wanted, state.holds, environment)
+    found = rollback.choose(restoring.line(site, world, environment, head, wanted), wanted, state.holds, environment)
     if isinstance(found, Stays) and found.outcome == "unknown":
         raise ConfigError(found.reason, where="--to")
     if isinstance(found, Stays) and found.outcome == "nothing":
@@ -105,7 +105,7 @@ def automatic(site: Site, draft: Draft, world: World, environment: Environment) 
     reasons = "; ".join(state.observed.reasons) if state.observed else ""
     reason = f"verification failed: {reasons}"
     head = observe.head(site, world, environment)
-    found = rollback.choose(restoring.line(site, environment, state, head), None, state.holds, environment)
+    found = rollback.choose(restoring.line(site, world, environment, head), None, state.holds, environment)
     if not isinstance(found, Back) or found.hotfixes or found.source is None:
         reason += _why_not(found)
         return draft.plus(event_for(site, "held", environment, hold_of(site, environment, watched.commit, reason)))

@@ -138,6 +138,14 @@ S12 = (
         "not isinstance(found, Back)",
         "test_undo::test_a_hotfix_that_would_be_lost_makes_it_a_hold",
     ),
+    cut(
+        "S12",
+        "a message alone makes nobody's commit ours",
+        "restoring:line",
+        "confirmed.of(site, world, (c for c in lot if lineage.is_ours(c, app.name, environment.name)))",
+        "{c.oid for c in lot if lineage.is_ours(c, app.name, environment.name)}",
+        "test_undo::test_a_hotfix_that_would_be_lost_makes_it_a_hold",
+    ),
     cut("S12", "late is not failed", "reconcile.draft:_verification", "first <= watched.until", "True", STAYS),
     cut(
         "S12",
