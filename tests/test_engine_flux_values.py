@@ -1,4 +1,4 @@
-"""The engine `flux`: values of a HelmRelease that a commit changes, and the HelmRelease not."""
+"""The engine `flux`: values of a HelmRelease or a Kustomization that a commit changes, and it not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from promotion.texts import iso
 from tests.support import flux
 from tests.support.flux import BRANCH, URL, M, N, P, image, imaged, repository
 from tests.support.kubestub import KubeStub
-from tests.test_engine_flux_tree import CHART, TOP, shelf_of, walk
+from tests.test_engine_flux_tree import CHART, CHILD, TOP, shelf_of, walk
 
 HEALTHY, PROGRESSING, UNKNOWN = Health.HEALTHY, Health.PROGRESSING, Health.UNKNOWN
 CONF, PASSWORDS = Ref("", "ConfigMap", "flux-system", "conf"), Ref("", "Secret", "flux-system", "passwords")
@@ -106,6 +106,48 @@ def test_values_are_looked_at_last() -> None:
     assert reading is not None
     assert reading.health is Health.SUSPENDED
     assert not one.unasked
+
+
+def built(*values: str, looked: timedelta | None = None, handled: str | None = None, **more: Any) -> dict[str, Any]:
+    """A Kustomization that is built with values in these (KIND/NAME), whose status was written last so long after BEGAN."""
+    refs = [dict(zip(("kind", "name"), each.split("/"), strict=True)) for each in values]
+    made = flux.kustomization(M, spec={"postBuild": {"substituteFrom": refs}, **more.pop("spec", {})}, **more)
+    made["metadata"]["annotations"] = {REQUESTED: handled} if handled else {}
+    made["status"] |= {"lastHandledReconcileAt": handled} if handled else {}
+    if looked is not None:
+        made["metadata"]["managedFields"] = [by("kustomize-controller", looked, subresource="status")]
+    return made
+
+
+def come_to(*objects: dict[str, Any], values: Any = None) -> Reading:
+    reading = whole(TOP, walk(shelf_of([repository(M), *objects], {}) | {CONF: values})).reading
+    assert reading is not None
+    return reading
+
+
+def test_race_the_commit_changes_what_a_kustomization_below_is_built_with() -> None:
+    """It has applied the commit, perhaps before its values were there; a look after that, or asked for then, has not."""
+    top, ours = flux.kustomization(M, entries=[CHILD, *ENTRIES[1:]]), f"2026-11-24T12:00:00Z promotion {M}"
+
+    def below(*values: str, **more: Any) -> dict[str, Any]:
+        return built(*values, name="shop-db", entries=[], **more)
+
+    assert come_to(top, below("ConfigMap/conf"), values=conf()).health is PROGRESSING
+    assert come_to(top, below("ConfigMap/conf", looked=20 * MINUTE), values=conf()).health is PROGRESSING
+    assert come_to(top, below("ConfigMap/conf", looked=21 * MINUTE), values=conf()).health is HEALTHY
+    assert come_to(top, below("ConfigMap/conf", "Secret/passwords", handled=ours), values=conf()).health is HEALTHY
+    assert come_to(top, below("Secret/passwords", looked=99 * MINUTE)).health is UNKNOWN
+    assert come_to(top, below("ConfigMap/elsewhere")).health is HEALTHY
+
+
+def test_race_a_kustomization_applies_what_it_is_built_with() -> None:
+    """Whatever was asked for: what it was built with may be what it has just replaced."""
+    ours = f"2026-11-24T12:00:00Z promotion {M}"
+    entries = ["flux-system_conf__ConfigMap"]
+    reading = come_to(built("ConfigMap/conf", handled=ours, entries=entries), values=conf())
+    assert reading.health is PROGRESSING
+    assert "Flux has looked at its ConfigMap conf as it is now (what kustomize names" in reading.reason
+    assert come_to(built("ConfigMap/conf", looked=21 * MINUTE, entries=entries), values=conf()).health is HEALTHY
 
 
 # --- from an API server -----------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ Shelf = Mapping[Ref, Any]
 @dataclass(frozen=True, slots=True)
 class Walk:
     """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
-    ("": any), and what the answer rests on; `sources` are those of the latter that a commit may change. `unasked` are
-    HelmReleases that have to be asked to look again, when all else is well."""
+    ("": any), and what the answer rests on; `sources` are those of the latter that a commit may change. `unasked` are those
+    that have to be asked to look again, when all else is well."""
 
     shelf: Shelf
     subject: Subject
@@ -79,7 +79,7 @@ def _whole(top: Ref, walk: Walk) -> Deployed:
     said = kustomization.judge(live, from_, walk.now)
     if said.reading is None or said.reading.health is not Health.HEALTHY or said.revision is None:
         return said
-    return Deployed(said.revision, worst([said.reading, *_below(live, from_, said.revision, walk)]))
+    return Deployed(said.revision, worst([said.reading, *_below(read, from_, said.revision, walk)]))
 
 
 def source_of(live: Live) -> Ref:
@@ -102,17 +102,18 @@ def worst(readings: list[Reading]) -> Reading:
 # --- below it --------------------------------------------------------------------------------------------------------
 
 
-def _below(top: Live, from_: Source, revision: str, walk: Walk) -> list[Reading]:
+def _below(top: Any, from_: Source, revision: str, walk: Walk) -> list[Reading]:
     """What is to be said of everything that it made, and that what it made has made; then, if all is well, of values."""
-    made, releases = set[Ref](), list[Any]()
-    found = list(_objects(top, from_, revision, walk, made, releases))
+    made, readers = set[Ref](), list[Any]()
+    found = list(_objects(taken(top), from_, revision, walk, made, readers))
     if all(each.health is Health.HEALTHY for each in found):
-        found += [reading for read in releases for reading in _values(read, made, revision, walk)]
+        found += [reading for read in readers for reading in _values(read, made, revision, walk)]
+        found += _values(top, made, None, walk)
     return found
 
 
 def _objects(
-    top: Live, from_: Source, revision: str, walk: Walk, everything: set[Ref], releases: list[Any]
+    top: Live, from_: Source, revision: str, walk: Walk, everything: set[Ref], readers: list[Any]
 ) -> Iterator[Reading]:
     known = {Ref(*KUSTOMIZATION, top.namespace, top.name)}
     owners = [top]
@@ -135,9 +136,10 @@ def _objects(
                 reading = _kustomization(taken(read), from_, revision, walk)
                 yield reading
                 owners += [taken(read)] if reading.health is Health.HEALTHY else []
+                readers.append(read)
             elif ref.what == HELM_RELEASE:
                 yield from _release(taken(read), from_, revision, walk, owners)
-                releases.append(read)
+                readers.append(read)
             else:
                 reading = walk.judge(read)
                 yield Reading(reading.health, one_line(f"{ref}: {reading.reason}", 300))
@@ -217,14 +219,18 @@ def _held(live: Live, ref: Ref, walk: Walk) -> Source | Reading:
     return chart.unsettled(held) or held
 
 
-def _values(read: Any, made: Collection[Ref], revision: str, walk: Walk) -> Iterator[Reading]:
-    """What is to be said of values that the commit may have changed, and its HelmRelease may not have looked at since."""
+def _values(read: Any, made: Collection[Ref], revision: str | None, walk: Walk) -> Iterator[Reading]:
+    """What is to be said of values that the commit may have changed, and who reads them may not have looked at since.
+
+    Without a revision it is who applied it: a look that was asked for may have read them before it changed them.
+    """
     live = taken(read)
-    if values.is_handled(live, revision):
+    if revision and values.is_handled(live, revision):
         return
     for ref in values.of_commit(live, made):
         why = f"{live}: nothing says whether Flux has looked at its {ref.kind} {ref.name} as it is now"
-        hint = "`refresh: annotate` asks for that; what kustomize names by its content needs no asking"
+        hint = "`refresh: annotate` asks for that; " if revision else ""
+        hint += "what kustomize names by its content needs no asking"
         try:
             # Secrets are not ours to read.
             found = walk.take(ref, "v1") if ref.kind == "ConfigMap" else None
@@ -232,6 +238,7 @@ def _values(read: Any, made: Collection[Ref], revision: str, walk: Walk) -> Iter
             found = None
         if found is not None and values.is_after(read, found):
             continue
-        walk.unasked[str(live)] = live
+        if revision:
+            walk.unasked[str(live)] = live
         waits = found is not None or ref in walk.wanted
         yield Reading(Health.PROGRESSING if waits else Health.UNKNOWN, one_line(f"{why} ({hint})", 400))

@@ -1,7 +1,8 @@
-"""Whether a HelmRelease has looked at its values as they are now, where those are in objects that the same commit may change; pure.
+"""Whether a HelmRelease or Kustomization has looked at its values as they are now, where the same commit may change those; pure.
 
-Such a change leaves the HelmRelease as it is, and Ready: helm-controller sees it when it next looks, or at once where the object has the
-label `reconcile.fluxcd.io/watch: Enabled`, and even then Ready is the old one until it begins. What it looked at it does not say.
+They are in objects (`valuesFrom`, `postBuild.substituteFrom`) whose change leaves it as it is, and Ready: its controller sees that when
+it next looks, or at once where the object has the label `reconcile.fluxcd.io/watch: Enabled`, and even then Ready is the old one until it
+begins. What it looked at it does not say.
 So a look has to have begun after the change: one that was asked for after the commit was applied, or one that ended so long after the
 change that it cannot have begun before.
 """
@@ -25,27 +26,27 @@ TIMEOUT, STEPS, MORE = timedelta(minutes=5), 3, timedelta(minutes=5)
 """A look takes as many timeouts at most (a release, its test, going back), and a while to fetch the chart."""
 
 
-def of_commit(release: Live, made: Collection[Ref]) -> list[Ref]:
+def of_commit(live: Live, made: Collection[Ref]) -> list[Ref]:
     """Where its values are, of what the commit made. Raises ValueError."""
-    found = []
-    for each in release.spec.get("valuesFrom") or ():
-        one = mapping(each, "an entry of spec.valuesFrom")
-        ref = Ref("", str(one.get("kind")), release.namespace, str(one.get("name")))
+    built, found = mapping(live.spec.get("postBuild") or {}, "spec.postBuild"), []
+    for each in (*(live.spec.get("valuesFrom") or ()), *(built.get("substituteFrom") or ())):
+        one = mapping(each, "what names its values")
+        ref = Ref("", str(one.get("kind")), live.namespace, str(one.get("name")))
         if ref in made and not BY_CONTENT.search(ref.name[-11:]):
             found.append(ref)
     return found
 
 
-def is_handled(release: Live, revision: str) -> bool:
+def is_handled(live: Live, revision: str) -> bool:
     """Whether a look began after we asked for it, which we do when the commit is applied."""
-    return not release.pending and asked_for(release.handled) == revision
+    return not live.pending and asked_for(live.handled) == revision
 
 
-def is_after(release: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+def is_after(reader: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Whether its newest status was written so long after the values were that its look began after them. Raises ValueError."""
-    looked = max(_times(release, status=True), default=None)
+    looked = max(_times(reader, status=True), default=None)
     written = max(_times(values, status=False), default=None)
-    timeout = duration(mapping(release.get("spec"), "spec").get("timeout")) or TIMEOUT
+    timeout = duration(mapping(reader.get("spec"), "spec").get("timeout")) or TIMEOUT
     return looked is not None and written is not None and looked - written > STEPS * timeout + MORE
 
 
