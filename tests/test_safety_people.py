@@ -24,6 +24,7 @@ from promotion.reconcile import (
     reject,
     resolution_of,
     resolve,
+    roll_back,
     withdraw,
 )
 from promotion.reconcile.draft import Draft
@@ -474,7 +475,8 @@ def test_not_author_in_a_shared_repository_is_about_the_scope(share: Callable[..
         assert [b.who for b in plan.asked.barred] == [barred]
 
 
-def test_not_author_after_going_back_counts_all_again(build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["rolled back", "adopted"])
+def test_not_author_after_going_back_counts_all_again(build: Build, tmp_path: Path, way: str) -> None:
     """What comes again is everybody's who made it, though it was here before."""
     stage = asking(build, tmp_path, asks(not_author=True))
     stage.round()
@@ -484,11 +486,15 @@ def test_not_author_after_going_back_counts_all_again(build: Build, tmp_path: Pa
     stage.round()
     approve(stage.site, stage.plan("qa"), who=ALICE)
     stage.round()
-    stage.commit("qa", {"a": None})
-    adopt(stage.site, stage.env("qa"), base.source)
-    stage.origin.commit("env/dev", {"b": "1\n"}, author=f"C <{CAROL}>")
+    if way == "rolled back":
+        assert roll_back(stage.site, stage.env("qa"), reason="it is bad").outcome == "rolled-back"
+    else:
+        stage.commit("qa", {"a": None})
+        adopt(stage.site, stage.env("qa"), base.source)
+    fix = stage.origin.commit("env/dev", {"a": "2\n"}, author=f"C <{CAROL}>")
     stage.round()
     plan = stage.plan("qa")
+    assert (plan.commit, plan.verdict) == (fix, "wait")
     assert plan.asked is not None
     assert [b.who for b in plan.asked.barred] == [BOB, CAROL]
 

@@ -14,9 +14,10 @@ from promotion.engines import ENGINES
 from promotion.errors import ConfigError
 from promotion.model import Health, Verify
 from promotion.observe import Site
-from promotion.reconcile import adopt, freeze, lift, promote, roll_back, thaw, watch_only
+from promotion.reconcile import adopt, approve, freeze, hold, lift, promote, reject, roll_back, thaw, watch_only
 from tests.support.shared import WAY, Memory, Shared, place
 from tests.support.stage import Stage
+from tests.test_approvals import ALICE, BOB, asks, refused
 
 
 @pytest.fixture
@@ -184,6 +185,35 @@ def test_promoted_rolled_back_lifted_and_promoted_again(make: Make) -> None:
     assert first["Promotion-Source"] == second["Promotion-Source"] == source
     assert first["Promotion-Plan"] != second["Promotion-Plan"]
     assert shared.origin.tree("env/prod") == shared.origin.tree("env/dev")
+
+
+def test_what_people_said_of_it_before_it_went_back_counts_no_more(make: Make) -> None:
+    """(1) Approved by one, rejected by another and lifted, landed, rolled back, lifted: another plan, and all are asked again."""
+    shared = make(environments=(place("dev"), place("prod", "dev", gates=(asks(),))))
+    stage = shared["shop"]
+    source = released(shared, {"web": "1\n"})
+    old = stage.plan("prod")
+    reject(stage.site, old, who=BOB, reason="not yet")
+    lift(stage.site, stage.env("prod"), source)
+    approve(stage.site, old, who=ALICE)
+    assert [a.word for a in stage.world().state.of("prod").answers] == ["rejected", "approved"]
+    shared.settle()
+    bad = stage.tip("prod")
+    back(stage, "prod")
+    lift(stage.site, stage.env("prod"), bad)
+    shared.settle()
+    now = stage.plan("prod")
+    assert (now.commit, now.verdict, now.reason) == (source, "wait", "approval 0 of 1")
+    assert now.plan_id != old.plan_id
+    assert now.asked
+    assert (now.asked.approved, now.asked.may) == ((), old.asked.may if old.asked else None)
+    for say in (lambda: approve(stage.site, old, who=ALICE), lambda: reject(stage.site, old, who=BOB, reason="no")):
+        refused(say, "is void: prod was promoted, rolled back or adopted since")
+    approve(stage.site, now, who=ALICE)
+    shared.settle()
+    assert [of for _, of in shared.promotions("prod")][::2] == [source, source]
+    assert shared.origin.tree("env/prod") == shared.origin.tree("env/dev")
+    assert audited(shared) == []
 
 
 def test_over_several_releases_and_forward_again(make: Make) -> None:
@@ -557,37 +587,71 @@ def test_s12_a_tree_that_does_not_restore_never_lands(make: Make, monkeypatch: p
     assert shared.origin.refs() == before
 
 
+STEPS = ["line", "prepared", "commit_tree", "push"]
+steps = pytest.mark.parametrize("step", STEPS)
+
+
+def before(monkeypatch: pytest.MonkeyPatch, stage: Stage, step: str, action: Callable[[], object]) -> list[object]:
+    """Does `action` once, before this step of a rollback; what it gave is in the list then."""
+    on: Any = restoring if step in ("line", "prepared") else stage.site.repository
+    real, done = getattr(on, step), list[object]()
+
+    def acted(*args: Any, **more: Any) -> Any:
+        if not done:
+            done.append(None)
+            done[0] = action()
+        return real(*args, **more)
+
+    monkeypatch.setattr(on, step, acted)
+    return done
+
+
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("everything", [True, False])
-@pytest.mark.parametrize("step", range(4))
+@steps
 def test_s13_a_strict_freeze_before_the_push_wins(
-    make: Make, monkeypatch: pytest.MonkeyPatch, strict: bool, everything: bool, step: int
+    make: Make, monkeypatch: pytest.MonkeyPatch, strict: bool, everything: bool, step: str
 ) -> None:
     """At each step before the push: between what is read, what is decided and what is pushed."""
     shared = make()
     stage = shared["shop"]
     released(shared, {"web": "1\n"})
     tip, other = stage.tip("qa"), stage.open("other")
-    frozen: list[object] = []
-
-    def then(real: Callable[..., Any]) -> Callable[..., Any]:
-        def acted(*args: Any, **more: Any) -> Any:
-            if not frozen:
-                frozen.append(True)
-                freeze(other, [] if everything else [stage.env("qa")], "stop", None, strict=strict)
-            return real(*args, **more)
-
-        return acted
-
-    site = stage.site
-    steps = [(restoring, "line"), (restoring, "prepared"), (site.repository, "commit_tree"), (site.repository, "push")]
-    on, name = steps[step]
-    monkeypatch.setattr(on, name, then(getattr(on, name)))
-    said = roll_back(site, stage.env("qa"), reason="it is bad")
+    which = [] if everything else [stage.env("qa")]
+    frozen = before(monkeypatch, stage, step, lambda: freeze(other, which, "stop", None, strict=strict))
+    said = roll_back(stage.site, stage.env("qa"), reason="it is bad")
     assert frozen
     assert said.outcome == ("refused" if strict else "rolled-back"), said.reason
     assert (stage.tip("qa") == tip) == strict
     assert not strict or said.status == 4
+
+
+NOES: dict[str, Callable[[Stage, Site], object]] = {
+    "frozen": lambda stage, other: freeze(other, [stage.env("qa")], "look at it", None, strict=False),
+    "all frozen": lambda _, other: freeze(other, [], "look at it", None, strict=True),
+    "held": lambda stage, other: hold(other, stage.env("qa"), stage.tip("qa"), "look at it"),
+    "hotfix": lambda stage, _: stage.commit("qa", {"hot": "fix\n"}),
+}
+
+
+@pytest.mark.parametrize("no", NOES)
+@steps
+def test_s13_a_no_before_the_push_wins_over_a_rollback_by_itself(
+    make: Make, monkeypatch: pytest.MonkeyPatch, step: str, no: str
+) -> None:
+    """Nothing lands, in this round and in those after it, and that it failed is on record."""
+    shared = failing(make)
+    stage = shared["shop"]
+    bad, other = stage.tip("qa"), stage.open("other")
+    sick(shared, "qa", bad)
+    said = before(monkeypatch, stage, step, lambda: NOES[no](stage, other))
+    for _ in range(3):
+        shared.round(sync=False)
+    assert said
+    assert stage.tip("qa") == (said[0] if no == "hotfix" else bad)
+    assert "failed qa" in stage.events()
+    assert "rolled-back qa" not in stage.events()
+    assert audited(shared) == []
 
 
 def test_to_a_commit_that_is_no_release_is_one_clear_line(make: Make) -> None:
