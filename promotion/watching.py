@@ -49,7 +49,11 @@ def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]], kept: 
         for environment in environments:
             numbers.append(number)
             questions.append(Question(site, environment, subject(site, environment, head(site, world, environment))))
-    for number, question, seen in zip(numbers, questions, _seen(questions, kept), strict=True):
+    answers = _seen(questions, kept)
+    if late := [n for n, seen in enumerate(answers) if kept and _is_older(seen, worlds[numbers[n]], questions[n])]:
+        for n, seen in zip(late, _seen([questions[n] for n in late]), strict=True):
+            answers[n] = seen
+    for number, question, seen in zip(numbers, questions, answers, strict=True):
         before, name = worlds[number], question.environment.name
         if isinstance(seen, Observation):
             worlds[number] = _with(question, before, seen)
@@ -57,6 +61,12 @@ def watch_all(asked: Sequence[tuple[Site, World, Sequence[Environment]]], kept: 
             why = reworded(seen, f"{name} could not be read: {seen}")
             worlds[number] = replace(before, unread={**before.unread, name: why})
     return worlds
+
+
+def _is_older(seen: Observation | PromotionError, world: World, question: Question) -> bool:
+    """Whether somebody has recorded something since it was read: a reading that others made may be the older one."""
+    last = world.state.of(question.environment.name).observed
+    return isinstance(seen, Observation) and last is not None and last.at > seen.at
 
 
 def observe(site: Site, environment: Environment, head: str) -> Observation:

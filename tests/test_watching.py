@@ -128,6 +128,25 @@ def test_what_others_read_is_used_once_and_told_with_its_age(share: Share, elsew
     }
 
 
+def test_s1_what_others_read_before_the_last_record_is_no_news(share: Share, elsewhere: Elsewhere) -> None:
+    """It was well, is recorded as ill since, and a list from before says well again: asked anew, it is ill."""
+    stage = one(share, *way())["shop"]
+    ill = Reading(Health.DEGRADED, "sick")
+
+    def observed(asked: Sequence[Asked], kept: Kept | None) -> list[Deployed | PromotionError]:
+        return [Deployed(subject.revision, OK if kept else ill, age=7.0 if kept else 0.0) for _, subject in asked]
+
+    elsewhere.observe_all = observed  # type: ignore[method-assign]
+    stage.wait(seconds=1)
+    watch_only(stage.site, ["dev"])
+    stage.wait(seconds=3)
+    (world,) = watching.watch_all([(stage.site, stage.world(), [stage.env("dev")])], Kept())
+    assert world.observations["dev"].health is Health.DEGRADED
+    stage.wait(seconds=9)
+    (world,) = watching.watch_all([(stage.site, stage.world(), [stage.env("dev")])], Kept())
+    assert world.observations["dev"].health is Health.HEALTHY
+
+
 # --- several objects that must agree -----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ What makes that right:
 - It belongs to one round. A repository begins its next turn with another `Kept`, so what it is told is never older than what it
   did itself: no push or sync of its own lies between what was read and what is decided on it.
 - It is old for seconds only, as what a round over one repository with as many applications decides on is. Whoever uses it says
-  when it was read (`Deployed.age`), so that no time of being well is counted that nobody saw.
+  when it was read (`Deployed.age`), so that no time of being well is counted that nobody saw, and asks anew where the ledger has
+  a record of a later reading.
 - A status that is older than the refs that it is compared with names an older commit, or says that it is of one: it is judged as
   one that came late is. What is to confirm something (an engine asked again after its checks) is never taken from here.
 - What is not in it is asked for alone: it may be new. And where all of a place cannot be had, all ask alone.

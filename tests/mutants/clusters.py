@@ -100,6 +100,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "test_watching::test_what_others_read_is_used_once_and_told_with_its_age",
     ),
     cut(
+        "S1",
+        "what was read before the last record is no news",
+        "watching:_is_older",
+        "last.at > seen.at",
+        "False",
+        "test_watching::test_s1_what_others_read_before_the_last_record_is_no_news",
+    ),
+    cut(
         "S2",
         "what confirms is read anew",
         "watching:_seen",
