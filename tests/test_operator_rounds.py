@@ -252,6 +252,13 @@ def test_a_webhook_that_hangs_keeps_its_objects_and_no_others(stub: KubeStub, pl
     assert health(place)[:2] == (B, Health.PROGRESSING)
 
 
+def test_answers_that_come_are_progress_however_slow(stub: KubeStub, place: Target) -> None:
+    """A webhook that takes its time for each: no object is cut short or left for that."""
+    hasty = replace(place, pace=Pace(each=20.0, brief=0.01, patience=0.02, most=0.02))
+    stub.faults.append(Fault(f"PATCH /api/v1/namespaces/{NS}/configmaps/c", stall=0.05))
+    assert deploy(hasty, A, *(config(f"c{n}") for n in range(6))).revision == A
+
+
 def definition() -> dict[str, Any]:
     names = {"plural": "widgets", "kind": "Widget"}
     spec = {

@@ -24,6 +24,8 @@ BY_CONTENT = re.compile(r"-[2456789bcdfghkmt]{10}")
 """How kustomize ends the names of what it generates: other content has another name, which changes the HelmRelease."""
 TIMEOUT, STEPS, MORE = timedelta(minutes=5), 3, timedelta(minutes=5)
 """A look takes as many timeouts at most (a release, its test, going back), and a while to fetch the chart."""
+ACTIONS = ("install", "upgrade", "test", "rollback", "uninstall")
+"""Each of a HelmRelease may have a timeout of its own."""
 
 
 def of_commit(live: Live, made: Collection[Ref]) -> list[Ref]:
@@ -46,8 +48,15 @@ def is_after(reader: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     """Whether its newest status was written so long after the values were that its look began after them. Raises ValueError."""
     looked = max(_times(reader, status=True), default=None)
     written = max(_times(values, status=False), default=None)
-    timeout = duration(mapping(reader.get("spec"), "spec").get("timeout")) or TIMEOUT
-    return looked is not None and written is not None and looked - written > STEPS * timeout + MORE
+    return looked is not None and written is not None and looked - written > STEPS * _timeout(reader) + MORE
+
+
+def _timeout(reader: Mapping[str, Any]) -> timedelta:
+    """The longest that any step may take. Without one a Kustomization takes its interval."""
+    spec = mapping(reader.get("spec"), "spec")
+    default = duration(spec.get("interval")) if reader.get("kind") == "Kustomization" else None
+    own = [mapping(spec.get(action) or {}, f"spec.{action}").get("timeout") for action in ACTIONS]
+    return max(duration(spec.get("timeout")) or default or TIMEOUT, *(duration(each) or timedelta(0) for each in own))
 
 
 def _times(live: Mapping[str, Any], *, status: bool) -> Iterator[datetime]:
