@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.git import Origin
 from tests.support.shop import WELL, Said, Shop
+from tests.test_cli_usage import on_a_terminal
 
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"
 SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -99,6 +100,17 @@ def test_json(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shop("--json", "plan", "qa").json["approval"]["may"] == [BOB, CAROL]
     (qa,) = [e for e in shop("--json", "status").json["applications"][0]["environments"] if e["environment"] == "qa"]
     assert (qa["waiting_for"], qa["approval"]["identity"]) == ("approval 1 of 2 (alice)", "claimed")
+
+
+@pytest.mark.parametrize(("typed", "recorded"), [("n\n", []), ("\n", []), ("y\n", ["approved qa"])], ids=repr)
+def test_a_terminal_is_asked(shop: Shop, typed: str, recorded: list[str]) -> None:
+    """The plan is shown first; only a yes is recorded."""
+    plan, before, events = plan_of(shop)[:8], shop.origin.refs(), shop.events()
+    out, err = on_a_terminal(shop, "approve", plan, typed=typed, PROMOTION_USER=ALICE)
+    question = f"approve plan {plan} as {ALICE}? [y/N]:"
+    assert 0 < out.index("web 2") < out.index(question)
+    assert shop.events()[len(events) :] == recorded
+    assert (shop.origin.refs() == before) is ("nothing was recorded" in err) is (not recorded)
 
 
 def test_reject_and_what_undoes_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +367,15 @@ def test_an_override_is_loud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert f"! qa: came past freeze, soak, approval: an incident ({ALICE})" in shop("status").out
     by_json = shop("--json", "status").json["applications"][0]["environments"][1]["overridden"]
     assert by_json == {"gates": ["freeze", "soak", "approval"], "reason": "an incident", "by": ALICE}
-    assert shop("audit").status == 0
+    audited = shop("--json", "audit").json
+    (note,) = audited["notes"]
+    assert [a["notes"] for a in audited["applications"]] == [[note]]
+    said = shop("audit")
+    (line,) = [line for line in said.out.splitlines() if "got past" in line]
+    assert line.startswith(f"shop: qa: {ALICE} got past freeze, soak, approval: an incident (")
+    assert line.endswith(f", record {note.pop('record')[:12]})")
+    shared = ("application", "environment", "by", "gates", "reason", "at")
+    assert (note, audited["findings"], said.status) == ({key: event[key] for key in shared}, [], 0)
 
 
 @pytest.mark.parametrize(

@@ -152,13 +152,17 @@ def test_answers_hold_no_control_characters(shop: Shop) -> None:
     assert not set("\x1b\x07\u202e") & set(said.out)
 
 
-def on_a_terminal(shop: Shop, *words: str, **environ: str) -> tuple[str, str]:
-    """What a command writes to stdout and stderr when both are terminals."""
-    ends = [pty.openpty(), pty.openpty()]
+def on_a_terminal(shop: Shop, *words: str, typed: str = "", **environ: str) -> tuple[str, str]:
+    """What a command writes to stdout and stderr when both are terminals, and so is stdin, on which this is typed."""
+    ends = [pty.openpty(), pty.openpty(), pty.openpty()]
+    os.write(ends[2][0], typed.encode())
     command = [sys.executable, "-m", "promotion.cli", "-c", str(shop.file), *words]
     environment = {**os.environ, "TERM": "xterm", **environ}
-    subprocess.run(command, env=environment, stdout=ends[0][1], stderr=ends[1][1], check=False)
-    texts = [os.read(reader, 1 << 16).decode() if select.select([reader], [], [], 0)[0] else "" for reader, _ in ends]
+    out, err, into = (end for _, end in ends)
+    subprocess.run(command, env=environment, stdin=into, stdout=out, stderr=err, check=False)
+    texts = [
+        os.read(reader, 1 << 16).decode() if select.select([reader], [], [], 0)[0] else "" for reader, _ in ends[:2]
+    ]
     for fd in (fd for pair in ends for fd in pair):
         os.close(fd)
     return texts[0], texts[1]

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,64 @@ def test_answers(
     assert type(raised.value) is error or error is TemporaryError
     assert raised.value.where == stub.address.removeprefix("https://")
     assert cluster.get(CONFIG_MAP, "a", "shop")["kind"] == "ConfigMap"
+
+
+VERBS: dict[str, Callable[[Cluster], Any]] = {
+    "list configmaps of shop": lambda cluster: cluster.list(CONFIG_MAP, "shop"),
+    "patch ConfigMap shop/a": lambda cluster: cluster.patch(CONFIG_MAP, "a", "shop", {"data": {}}, manager="m"),
+    "apply ConfigMap shop/a": lambda cluster: cluster.apply(CONFIG_MAP, config_map("a"), manager="m"),
+    "create ConfigMap shop/b": lambda cluster: cluster.create(CONFIG_MAP, config_map("b")),
+    "delete ConfigMap shop/a": lambda cluster: cluster.delete(CONFIG_MAP, "a", "shop"),
+}
+
+
+def all_late(cluster: Cluster, said: str) -> None:
+    """Each verb ends with that; all at once, since each waits."""
+
+    def late(asked: tuple[str, Callable[[Cluster], Any]]) -> None:
+        with pytest.raises(TemporaryError, match=f"cannot {asked[0]}: {said}$"):
+            asked[1](cluster)
+
+    with ThreadPoolExecutor(len(VERBS)) as pool:
+        list(pool.map(late, VERBS.items()))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(Fault(drip=0.05, body=b" " * 1000), "no complete answer within 5s"), (Fault(stall=30), "nothing heard for 3s")],
+)
+def test_deadlines_are_every_verbs(fault: Fault, said: str, stub: KubeStub, hasty: Callable[[Limits], Cluster]) -> None:
+    """As those of `get`."""
+    stub.put(config_map("a"))
+    stub.faults.append(fault)
+    all_late(hasty(Limits(connect=20, idle=3, total=5)), said)
+
+
+def test_a_server_that_accepts_nobody_is_not_waited_for(stub: KubeStub) -> None:
+    """Whatever is asked of it: the connect deadline."""
+    path = stub.kubeconfig()
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as stack:
+        full = listener.getsockname()
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full)
+        path.write_text(path.read_text().replace(stub.address, f"https://127.0.0.1:{full[1]}"))
+        access = read({**CONTEXT, "kubeconfig": str(path)}, {})
+        connection = Connection(lambda: access, {}, Limits(connect=1, idle=30, total=30))
+        cluster = stack.enter_context(closing(Cluster(connection)))
+        all_late(cluster, "no connection within 1s")
+
+
+def test_what_is_discovered_is_kept_in_no_file(stub: KubeStub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the home nor where it is run: another cluster at that address would be taken for this one."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    cluster = connect(CONTEXT, {**stub.environ, "HOME": str(home)})
+    assert cluster.kind("apps/v1", "Deployment") in cluster.kinds()
+    assert list(home.iterdir()) == []
 
 
 def test_what_is_not_there(cluster: Cluster) -> None:

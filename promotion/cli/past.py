@@ -145,16 +145,18 @@ def audit(context: typer.Context) -> int:
 
     def one(site: Site, _: list[Environment]) -> dict[str, Any]:
         world = observe.world(site, snapshot(site), any_configuration=True, partly=True, any_history=True)
-        findings = report.audit(site, world)
+        findings, notes = report.audited(site, world)
         count = len(site.repository.history.ids(world.ledger)) if world.ledger else 0
         signed = site.application.trust is not None
-        return {"application": site.application.name, "events": count, "signed": signed, "findings": findings}
+        name = site.application.name
+        return {"application": name, "events": count, "signed": signed, "findings": findings, "notes": notes}
 
     with sites_of(call) as found:
         snapshot = observe.looking([site for site, _ in found])
         applications, errors = each(found, one)
     everything = [finding for a in applications for finding in a["findings"]]
-    answer(call, {"applications": applications, "findings": everything}, _audit_lines(applications))
+    notes = [note for a in applications for note in a["notes"]]
+    answer(call, {"applications": applications, "findings": everything, "notes": notes}, _audit_lines(applications))
     status = complained(errors)
     return RefusedError.exit_status if everything else status
 
@@ -164,6 +166,9 @@ def _audit_lines(applications: list[dict[str, Any]]) -> Iterator[str]:
         for f in a["findings"]:
             at = f" (record {f['record'][:12]})" if f["record"] else ""
             yield f"{a['application']}: {f['environment'] or 'ledger'}: {f['problem']}{at}"
+        for n in a["notes"]:
+            at = f"{render.when(n['at'], utc_now())}, record {n['record'][:12]}"
+            yield f"{a['application']}: {n['environment']}: {n['by']} got past {', '.join(n['gates'])}: {n['reason']} ({at})"
         verdict = (
             f"{len(a['findings'])} do{'es' * (len(a['findings']) == 1)} not hold" if a["findings"] else "all holds"
         )

@@ -3,7 +3,7 @@
 Times are ISO texts in UTC, ids are full, paths are text; making them short or relative is for whoever renders them.
 """
 
-from promotion.report.audit import audit
+from promotion.report.audit import audit, audited
 from promotion.report.awaited import Awaited, awaited
 from promotion.report.drift import drift
 from promotion.report.hops import advice, event, plan, result, subjects, waits
@@ -20,6 +20,7 @@ __all__ = [
     "asking",
     "assumed",
     "audit",
+    "audited",
     "awaited",
     "concerns",
     "drift",

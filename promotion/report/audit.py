@@ -32,6 +32,8 @@ ASKED = 20
 
 Finding = dict[str, Any]
 """`application`, `record` (the ledger's commit, or None), `environment` and `problem`."""
+Note = dict[str, Any]
+"""An override that was allowed: `application`, `record`, `environment`, `by`, `gates`, `reason` and `at`."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class _Replay:
     """The record before the one that is judged."""
     passed: tuple[str, frozenset[str]] = ("", frozenset())
     """The plan that the record before was about, and the gates that somebody got past with it."""
+    notes: list[Note] = field(default_factory=list)
     made: dict[str, Commit] = field(default_factory=dict)
     """What the records that are judged now name, as far as the clone has it."""
 
@@ -82,7 +85,12 @@ class _Replay:
 
 
 def audit(site: Site, world: World) -> list[Finding]:
-    """Everything that does not hold, oldest first; nothing found means that it all holds.
+    """Everything that does not hold, oldest first; nothing found means that it all holds."""
+    return audited(site, world)[0]
+
+
+def audited(site: Site, world: World) -> tuple[list[Finding], list[Note]]:
+    """Everything that does not hold, and what holds and should be seen all the same; oldest first.
 
     Commits that people made on a branch are no violation. An environment whose branch is not there is said once, at the end.
     """
@@ -106,7 +114,7 @@ def audit(site: Site, world: World) -> list[Finding]:
                 findings.append(_finding(site, problem, None, name))
     if app.trust and records and not replay.begun:
         findings.append(_finding(site, "no orchestrator signed that only signed records count", None, None))
-    return findings + [_finding(site, said, None, name) for name, said in world.missing.items()]
+    return findings + [_finding(site, said, None, name) for name, said in world.missing.items()], replay.notes
 
 
 def _bring_back(site: Site, world: World) -> None:
@@ -156,7 +164,9 @@ def _replayed(replay: _Replay, record: Commit) -> tuple[str | None, list[str]]:
             problems += JUDGED[event.event](replay, event)
         replay.passed = ("", frozenset())
         if event.event == "overridden":
-            problems += consent.overridden(replay.state, event)
+            wrong = list(consent.overridden(replay.state, event))
+            problems += wrong
+            replay.notes += [] if wrong else [{"record": record.oid, **consent.said(event)}]
             replay.passed = (event.data["plan_id"], frozenset(event.data["gates"]))
         replay.state = fold(replay.state, event)
         replay.begin(record, event)

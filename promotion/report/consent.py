@@ -33,6 +33,12 @@ def overridden(state: State, event: Event) -> Iterator[str]:
         yield f"{event.by} overrode {', '.join(wrong)} for {event.environment}, which may not be overridden"
 
 
+def said(event: Event) -> dict[str, Any]:
+    """What is told of an override that was allowed: it is meant to be seen."""
+    told = event.to_json()
+    return {key: told[key] for key in ("application", "environment", "by", "gates", "reason", "at")}
+
+
 def approved(
     site: Site, state: State, ledger: str | None, event: Event, branches: Mapping[str, Collection[str]]
 ) -> Iterator[str]:

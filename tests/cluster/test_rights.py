@@ -212,6 +212,31 @@ def test_each_is_refused_whatever_is_beyond(
     assert ask(cluster, tokens[who], method, path) == 403
 
 
+def test_the_worker_starts_the_job_of_our_work_pool(cluster: ApiServer, tokens: dict[str, str]) -> None:
+    """As Prefect fills it in, with the pool's defaults: in its own namespace only, and its pod has the orchestrator's account."""
+    from prefect.utilities.templating import apply_values
+
+    pool = json.loads((EXAMPLE.parent / "worker/base-job-template.json").read_text("utf-8"))
+    values = {name: each["default"] for name, each in pool["variables"]["properties"].items() if "default" in each}
+    values |= {"name": "round", "command": ["prefect", "flow-run", "execute"], "env": [{"name": "A", "value": "b"}]}
+    job = apply_values(pool["job_configuration"], values)["job_manifest"]
+    with cluster.client(token=tokens["worker"]) as worker:
+        answer = worker.post(of("batch/v1", "promotion", "jobs"), json=job)
+        assert answer.status_code == 201, answer.text
+        name = answer.json()["metadata"]["name"]
+        beyond = {**job, "metadata": {**job["metadata"], "namespace": "shop"}}
+        assert worker.post(of("batch/v1", "shop", "jobs"), json=beyond).status_code == 403
+
+        def accounts() -> list[str]:
+            query = {"labelSelector": f"batch.kubernetes.io/job-name={name}"}
+            pods = worker.get(core("promotion", "pods"), params=query).raise_for_status().json()["items"]
+            return [pod["spec"]["serviceAccountName"] for pod in pods]
+
+        until(lambda: bool(accounts()))
+        assert set(accounts()) == {ACCOUNTS["orchestrator"][1]}
+        assert worker.delete(f"{of('batch/v1', 'promotion', 'jobs')}/{name}").status_code == 200
+
+
 # --- at work ----------------------------------------------------------------------------------------------------------
 
 
@@ -253,13 +278,20 @@ def work(cluster: ApiServer, tokens: dict[str, str], tmp_path: Path) -> Work:
 def test_the_operator_deploys_and_the_orchestrator_sees_it(
     cluster: ApiServer, work: Work, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each by the whole command line; whoever only looks cannot deploy, and changes nothing by trying."""
+    """Each by the whole command line; whoever only looks cannot deploy, and changes nothing by trying.
+
+    The operator reads Git and does not even try to push.
+    """
     commit = work.release(deployment("web", "shop:1"))
     assert work.run("orchestrator", "sync", "prod") != 0
     assert "cannot" in capsys.readouterr().err
     with cluster.client() as client:
         assert client.get(of("apps/v1", "shop", "deployments") + "/web").status_code == 404
+    before = work.origin.refs()
+    work.origin.hook("pre-receive", "#!/bin/sh\ntouch pushed\nexit 1\n")
     assert work.run("operator", "sync", "prod") == 0
+    assert (work.origin.refs(), (work.origin.path / "pushed").exists()) == (before, False)
+    work.origin.hook("pre-receive", "#!/bin/sh\n")
 
     def seen() -> bool:
         assert work.run("orchestrator", "observe", "prod") == 0
