@@ -226,6 +226,14 @@ S8 = (
         "False",
         "test_safety_people::test_s8_an_override_by_somebody_who_may_not_is_found",
     ),
+    cut(
+        "S8",
+        "the audit tells of an override that was allowed",
+        "report.audit:_replayed",
+        "[] if wrong else [{'record': record.oid, **consent.said(event)}]",
+        "[]",
+        "test_cli_approving::test_an_override_is_loud",
+    ),
 )
 S13 = (
     cut(

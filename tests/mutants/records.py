@@ -312,7 +312,7 @@ S16 = (
     cut(
         "S16",
         "a commit that claims to be a promotion",
-        "report.audit:audit",
+        "report.audit:audited",
         "is_ours(commit, app.name, name) and commit.oid not in replay.commits",
         "False",
         f"{AUDIT}a_commit_that_claims_to_be_a_promotion",
@@ -336,7 +336,7 @@ S16 = (
     cut(
         "S16",
         "a branch that is gone is said",
-        "report.audit:audit",
+        "report.audit:audited",
         "[_finding(site, said, None, name) for name, said in world.missing.items()]",
         "[]",
         "test_report_audit::test_a_deleted_branch_is_one_finding",
