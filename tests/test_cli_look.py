@@ -186,6 +186,23 @@ def test_audit_ends_with_four_when_something_does_not_hold(shop: Shop) -> None:
     assert "rewound" in said.json["findings"][0]["problem"]
 
 
+def test_audit_needs_no_more_than_a_mirror(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repository and the clone cache are away; what is changed in the mirror is found there too."""
+    first = shop.tip("qa")
+    shop.push("dev", {"web": "2\n"})
+    shop.round()
+    assert shop("rollback", "qa", "--reason", "it is bad").status == 0
+    events, mirror = len(shop.events()), shop.folder / "mirror.git"
+    shop.origin.git("clone", "--quiet", "--mirror", str(shop.origin.path), str(mirror))
+    shop.origin.path.rename(shop.folder / "away.git")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shop.folder / "another cache"))
+    shop.write(repository=str(mirror))
+    said = shop("--json", "audit")
+    assert (said.status, said.json["findings"], said.json["applications"][0]["events"]) == (0, [], events)
+    Origin(mirror).set("env/qa", first)
+    assert shop("audit").status == 4
+
+
 @pytest.fixture
 def two(shop: Shop) -> Shop:
     """`gone` cannot be read, `web` can."""

@@ -64,7 +64,7 @@ def frozen(shop: Shop, environment: str) -> dict[str, Any] | None:
     return row["frozen"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("names", [("qa",), ("qa", "prod"), ()])
+@pytest.mark.parametrize("names", [("qa",), ("qa", "prod"), ("p*", "q*"), ()])
 def test_freeze_and_what_undoes_it(shop: Shop, names: tuple[str, ...]) -> None:
     """Frozen: refused, with who and why, and what ends it; thawed: it lands."""
     said = shop("freeze", *names, "--reason", "quarter end")

@@ -22,7 +22,7 @@ from promotion.errors import ConfigError, PromotionError, RefusedError, Temporar
 from promotion.events import Event
 from promotion.fold import fold
 from promotion.merge import protected
-from promotion.model import Health, Spec, Verify
+from promotion.model import Health, Overrides, Spec, Verify
 from promotion.observe import Site
 from promotion.reconcile import (
     Round,
@@ -47,6 +47,18 @@ Build = Callable[..., Stage]
 Act = Callable[[Stage], Any]
 
 
+EVERYTHING = ("soak", "window", "approval", "freeze")
+
+
+def allowing(stage: Stage, by: str = "robot@example.com") -> Stage:
+    """A stage whose file lets one person past all that may be passed."""
+    over = Overrides((by,), tuple(sorted(EVERYTHING)))
+    in_force = {**stage.application.in_force, "overrides": {"by": [by], "skip": sorted(EVERYTHING)}}
+    stage.application = replace(stage.application, overrides=over, in_force=in_force)
+    stage.site = replace(stage.site, application=stage.application)
+    return stage
+
+
 def by_promote(stage: Stage) -> Any:
     return promote(stage.site, stage.env("qa"), by_hand=False)
 
@@ -58,13 +70,17 @@ def by_round(stage: Stage) -> Any:
     return done
 
 
+def by_override(stage: Stage) -> Any:
+    return promote(stage.site, stage.env("qa"), override=["soak"], reason="an outage")
+
+
 ways = pytest.mark.parametrize("act", [by_promote, by_round])
 steps = pytest.mark.parametrize("step", ["refresh", "push"])
 
 
-def inject(stage: Stage, step: str, action: Callable[[], object]) -> None:
+def inject(stage: Stage | Site, step: str, action: Callable[[], object]) -> None:
     """Does `action` once: after what the next decision is made on was read, or just before its push."""
-    repository = stage.site.repository
+    repository = (stage.site if isinstance(stage, Stage) else stage).repository
     real = getattr(repository, step)
 
     def wrapped(*args: Any) -> Any:
@@ -669,14 +685,16 @@ def test_s9_protected_paths_are_byte_identical(tmp_path: Path, build: Build) -> 
     assert stage.origin.show("env/qa", "web") in ("2\n", "3\n")
 
 
-@ways
+@pytest.mark.parametrize("act", [by_promote, by_round, by_override])
 @pytest.mark.parametrize("plant", ["smuggled", "lost", "protected", "source"])
 def test_s10_a_tree_that_the_table_does_not_explain_never_lands(
     tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch, act: Act, plant: str
 ) -> None:
-    """A bug in the merge is caught by the last look before the push."""
+    """A bug in the merge is caught by the last look before the push, also of whoever may pass the gates."""
     folder = tmp_path / "stage"
-    stage = build(environment(folder, "dev"), environment(folder, "qa", "dev", protect=("own/**",)))
+    gates = (Spec("soak", {"for": "9d"}),) if act is by_override else ()
+    qa = environment(folder, "qa", "dev", protect=("own/**",), gates=gates)
+    stage = allowing(build(environment(folder, "dev"), qa))
     stage.origin.commit("env/qa", {"own/a": "qa\n"})
     ready(stage)
     real = merging.merged
@@ -857,7 +875,7 @@ def test_s16_a_record_that_was_changed_is_noticed(stage: Stage, what: str) -> No
     consistent(stage)
     records = stage.origin.log(stage.application.ledger)[::-1]
     number = next(n for n, c in enumerate(records) if '"event":"promoted"' in c.message)
-    tip = records[number - 1].commit
+    tip, made = records[number - 1].commit, list[str]()
     for record in records[number + (what == "dropped") :]:
         message, tree = record.message, f"{record.commit}^{{tree}}"
         if record is records[number] and what == "event":
@@ -865,11 +883,13 @@ def test_s16_a_record_that_was_changed_is_noticed(stage: Stage, what: str) -> No
         if record is records[number] and what == "state":
             tree = f"{records[number - 1].commit}^{{tree}}"
         tip = stage.origin.git("commit-tree", "-p", tip, "-F", "-", tree, input=message).strip()
+        made.append(tip)
     stage.origin.git("update-ref", stage.application.ledger, tip)
     from promotion import observe
 
     world = observe.survey(stage.site, any_history=True)
-    assert [f for f in audit(stage.site, world) if "rewound or replaced" not in f["problem"]]
+    found = [f for f in audit(stage.site, world) if "rewound or replaced" not in f["problem"]]
+    assert found[0]["record"] == made[0], "the first that does not hold"
     with pytest.raises(RefusedError, match="rewound or replaced"):
         stage.world()
 

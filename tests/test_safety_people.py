@@ -12,7 +12,7 @@ import pytest
 
 from promotion import authors
 from promotion.errors import AnsweredError, PromotionError
-from promotion.model import Spec
+from promotion.model import Seed, Spec
 from promotion.reconcile import (
     adopt,
     approve,
@@ -37,7 +37,7 @@ from tests.support.shared import Shared, place
 from tests.support.stage import Stage, environment
 from tests.support.trusted import Trusted
 from tests.test_approvals import ALICE, BOB, CAROL, SEED, asks, code, coded, refused
-from tests.test_safety import appended, consistent, exit_of, forked, inject, landed, steps, ways
+from tests.test_safety import EVERYTHING, allowing, appended, consistent, exit_of, forked, inject, landed, steps, ways
 
 Build = Callable[..., Stage]
 Act = Callable[[Stage], Any]
@@ -320,6 +320,39 @@ def test_two_channels_at_once_are_two_people(build: Build, tmp_path: Path, step:
 
 
 @steps
+def test_three_channels_at_once_are_three_people(tmp_path: Path, step: str) -> None:
+    """(6) A signature while a code is being written, while a name in a form is: all count, each once, in whatever channel again."""
+    folder = tmp_path / "stage"
+    qa = environment(folder, "qa", "dev", gates=(asks(count=3),))
+    ours = Trusted.create(folder, environments=(environment(folder, "dev"), qa))
+    stage = ours.stage
+    stage.application = replace(stage.application, approvers={BOB: Seed(code_env="SEED")})
+    stage.site = ours.site("bot")
+    plan = arrived(stage)
+    typing, signing = replace(ours.site("bot", "typing"), environ={"SEED": SEED}), ours.site("alice", "signing")
+    says: list[Callable[[], object]] = [
+        lambda: approve(stage.site, plan, who=CAROL),
+        lambda: approve(typing, plan, who=BOB, how="code", code=code(stage)),
+        lambda: approve(signing, plan, who=ALICE, how="signed"),
+    ]
+    inject(typing, step, says[2])
+    inject(stage, step, says[1])
+    says[0]()
+    now = stage.plan("qa")
+    assert (now.verdict, now.asked.brief if now.asked else "") == ("pass", "3 of 3 (alice, bob, carol)")
+    assert sorted(a.how for a in stage.world().state.of("qa").answers) == ["claimed", "code", "signed"]
+    stage.wait(seconds=30)
+    for say in [*says, lambda: approve(stage.site, plan, who=ALICE), lambda: approve(stage.site, plan, who=BOB)]:
+        with pytest.raises(AnsweredError):
+            say()
+    assert [e for e in stage.events() if e.startswith("approved")] == ["approved qa"] * 3
+    stage.round()
+    assert landed(stage) == [plan.commit]
+    assert audit(stage.site, stage.world()) == []
+    stage.close()
+
+
+@steps
 def test_the_same_person_in_two_channels_at_once_counts_once(build: Build, tmp_path: Path, step: str) -> None:
     """Whoever is second is told so, and a code that is used in both is used once."""
     stage = coded(lambda *gates: asking(build, tmp_path, *gates), count=2)
@@ -341,8 +374,6 @@ def test_a_code_is_used_once_in_two_environments_at_once(build: Build, tmp_path:
         environment(folder, "qa", "dev", gates=(gate,)),
         environment(folder, "prod", "dev", gates=(gate,)),
     )
-    from promotion.model import Seed
-
     stage.application = replace(stage.application, approvers={ALICE: Seed(code_env="SEED")})
     stage.site = replace(stage.site, application=stage.application, environ={"SEED": SEED})
     arrived(stage)
@@ -525,6 +556,34 @@ def test_approvals_of_three_applications_on_one_branch(share: Callable[..., Shar
         assert audit(shared[name].site, shared[name].world()) == []
 
 
+def test_soak_and_qualification_of_three_applications_on_one_branch(share: Callable[..., Shared]) -> None:
+    """(10) Each one's own: one soaks from when it was well itself, one that is sick stays out, and one falls ill on the way."""
+    names = ("shop", "billing", "cart")
+    soak = Spec("soak", {"for": "1h"})
+    shared = share(names=names, environments=(place("dev"), place("qa", "dev", gates=(soak,))))
+    shared.settle()
+
+    def rounds(minutes: int) -> list[str]:
+        for _ in range(minutes // 10):
+            shared.wait(minutes=10)
+            shared.round()
+        return [name for name, _ in shared.promotions("qa")]
+
+    shared.commit("dev", {"shop/web": "2\n", "cart/sick": "x\n"})
+    assert rounds(40) == []
+    shared.commit("dev", {"billing/web": "2\n"})
+    assert rounds(30) == ["shop"]
+    assert "degraded in dev" in shared["cart"].plan("qa").reason
+    assert rounds(20) == ["shop"]
+    assert rounds(20) == ["shop", "billing"]
+    shared.commit("dev", {"cart/sick": None, "cart/web": "2\n"})
+    shared.commit("dev", {"shop/sick": "x\n"})
+    assert rounds(80) == ["shop", "billing", "cart"]
+    assert shared.origin.tree("env/qa").keys() == {"README.md", *(f"{name}/web" for name in names)}
+    for name in names:
+        assert audit(shared[name].site, shared[name].world()) == []
+
+
 def test_a_candidate_that_gives_nothing_is_absorbed_once(share: Callable[..., Shared]) -> None:
     """With `requires` and an approval, over many rounds: one event, and nobody is asked."""
     prod = place("prod", "qa", requires=("lead",), gates=(asks(),))
@@ -701,19 +760,6 @@ def test_replaying_gives_the_same(build: Build, tmp_path: Path) -> None:
 
 # --- overrides -------------------------------------------------------------------------------------------------------
 
-EVERYTHING = ("soak", "window", "approval", "freeze")
-
-
-def allowing(stage: Stage, by: str = "robot@example.com") -> Stage:
-    """A stage whose file lets one person past all that may be passed."""
-    from promotion.model import Overrides
-
-    over = Overrides((by,), tuple(sorted(EVERYTHING)))
-    in_force = {**stage.application.in_force, "overrides": {"by": [by], "skip": sorted(EVERYTHING)}}
-    stage.application = replace(stage.application, overrides=over, in_force=in_force)
-    stage.site = replace(stage.site, application=stage.application)
-    return stage
-
 
 def test_s8_what_had_expired_grants_nothing(build: Build, tmp_path: Path) -> None:
     """An override lets the leader's plan land; those who take its decision ask for somebody whose word still counts."""
@@ -741,12 +787,13 @@ NEVER: dict[str, tuple[Callable[[Stage, Plan], object], str]] = {
     "strictly frozen": (lambda stage, _: freeze(stage.site, [], "incident", None, strict=True), "everything is frozen"),
     "sick in its source": (lambda stage, _: stage.commit("dev", {"health": "sick\n"}), "degraded in dev"),
     "not seen in its source": (lambda stage, _: stage.commit("dev", {"web": "9\n"}), "not yet observed in dev"),
+    "in conflict": (lambda stage, _: stage.commit("qa", {"web": "qa\n"}), "web"),
 }
 
 
 @pytest.mark.parametrize("what", NEVER)
 def test_an_override_never_gets_past_a_no_or_the_source(build: Build, tmp_path: Path, what: str) -> None:
-    """Only past what the file lists, and none of that is a hold, a rejection, a strict freeze or S1."""
+    """Only past what the file lists, and none of that is a hold, a rejection, a strict freeze, S1 or S11."""
     stage = allowing(asking(build, tmp_path, asks(), Spec("soak", {"for": "2h"})))
     plan = arrived(stage)
     change, line = NEVER[what]
@@ -758,9 +805,36 @@ def test_an_override_never_gets_past_a_no_or_the_source(build: Build, tmp_path: 
         stage.site = replace(stage.site, application=stage.application)
     tip = stage.tip("qa")
     result = promote(stage.site, stage.env("qa"), chosen=newest, override=EVERYTHING, reason="now")
-    assert result.outcome in ("refused", "waiting"), result
+    assert result.outcome in (("conflict",) if what == "in conflict" else ("refused", "waiting")), result
     assert stage.tip("qa") == tip
+    assert not {"promoted qa", "overridden qa"} & {*stage.events()}
     assert line in result.reason or what == "not seen in its source"
+
+
+@steps
+@pytest.mark.parametrize("moved", ["beside", "in conflict"])
+def test_an_override_never_gets_past_a_moved_target_or_a_protected_path(
+    build: Build, tmp_path: Path, step: str, moved: str
+) -> None:
+    """S4, S9, S11: what people pushed before it stays below it, or nothing lands; what is protected is the target's."""
+    stage = allowing(asking(build, tmp_path, asks(), protect=("own/**",)))
+    stage.commit("qa", {"own/a": "qa\n"})
+    stage.round()
+    stage.commit("dev", {"web": "2\n", "own/a": "dev\n", "own/b": "dev\n"})
+    stage.round()
+    fixes: list[str] = []
+    files = {"own/c": "fix\n"} if moved == "beside" else {"web": "fix\n"}
+    inject(stage, step, lambda: fixes.append(stage.commit("qa", files)))
+    result = promote(stage.site, stage.env("qa"), override=["approval"], reason="an outage")
+    texts = {path: stage.origin.show("env/qa", path) for path in stage.origin.tree("env/qa") if path != "health"}
+    if moved == "beside":
+        assert result.outcome == "promoted"
+        assert stage.origin.log("env/qa")[0].parents[:1] == tuple(fixes)
+        assert texts == {"web": "2\n", "own/a": "qa\n", "own/c": "fix\n"}
+    else:
+        assert (result.outcome, [stage.tip("qa")]) == ("conflict", fixes)
+        assert "overridden qa" not in stage.events()
+    consistent(stage)
 
 
 def test_an_override_that_was_not_needed_is_not_recorded(build: Build, tmp_path: Path) -> None:

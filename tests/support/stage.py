@@ -29,6 +29,8 @@ def environment(folder: Path, name: str, source: str | None = None, **more: Any)
     deciding = {"branch": f"env/{name}", "health": ["grep"], **({"from": source} if source else {})}
     if "gates" in more:
         deciding["gates"] = [{"type": gate.type, **gate.settings} for gate in more["gates"]]
+    if "protect" in more:
+        deciding["protect"] = list(more["protect"])
     return Environment(
         name=name,
         branch=f"env/{name}",
