@@ -333,7 +333,7 @@ def steady(out: str) -> str:
             if hop.get("commit"):
                 hop["commit"] = "new"
         out = json.dumps(data)
-    return re.sub(r"\b(?=[0-9a-f]*\d)[0-9a-f]{7}\b(?=   )|\d+\.\d s$|\b(\d+[smh])+\b", "*", out, flags=re.MULTILINE)
+    return re.sub(r"\b[0-9a-f]{7}\b(?=   )|\d+\.\d s$|\b(\d+[smh])+\b", "*", out, flags=re.MULTILINE)
 
 
 # --- when it does not end as it should -------------------------------------------------------------------------------
