@@ -307,7 +307,7 @@ MUTANTS = (
         "S2",
         "a look that may have begun before the values changed",
         "engines.flux.values:is_after",
-        "looked - written > STEPS * timeout + MORE",
+        "looked - written > STEPS * _timeout(reader) + MORE",
         "looked > written",
         VALUES + "test_race_values_change_in_the_commit_and_the_release_is_still_ready",
     ),
