@@ -27,7 +27,10 @@ OTHER = "sha256:" + "1" * 64
 HOLDER = Ref(SOURCES, "OCIRepository", "flux-system", "web")
 RELEASE = Ref("helm.toolkit.fluxcd.io", "HelmRelease", "flux-system", "web")
 ABOVE = (flux.kustomization(M, entries=[CHART]), repository(M))
-OURS = {"sourceRef": {"kind": "GitRepository", "name": "shop"}, "reconcileStrategy": "Revision"}
+
+
+def from_git(name: str) -> dict[str, Any]:
+    return {"sourceRef": {"kind": "GitRepository", "name": name}, "reconcileStrategy": "Revision"}
 
 
 def said(*objects: Mapping[str, Any]) -> Health:
@@ -138,20 +141,22 @@ def test_a_repository_that_is_an_address_only() -> None:
 def test_a_chart_from_another_git_repository() -> None:
     """Its tag changes in the commit: as far as it is through with that."""
     chart, _ = packed(spec={"sourceRef": {"kind": "GitRepository", "name": "charts"}})
-    charts = repository(P, name="charts")
+    charts = repository(P, name="charts", spec={"url": "https://git.example.com/charts"})
     assert said(release(), flux.changed(chart, observedSourceArtifactRevision=at(P)), charts) is HEALTHY
     assert said(release(), flux.changed(chart, observedSourceArtifactRevision=at(M)), charts) is PROGRESSING
 
 
+@pytest.mark.parametrize("source", ["shop", "apps"])
 @pytest.mark.parametrize("named", [False, True])
-def test_a_chart_from_our_own_repository(named: bool) -> None:
-    """Packaged anew for each commit, it carries the commit: an older one is not this commit's."""
+def test_a_chart_from_our_own_repository(named: bool, source: str) -> None:
+    """Packaged anew for each commit, it carries the commit: an older one is not this commit's. Whichever object is for our branch."""
     spec = {"chart": None, "chartRef": {"kind": "HelmChart", "name": "flux-system-web"}} if named else {}
 
     def at_commit(version: str) -> Health:
         newest = [release()["status"]["history"][0] | {"chartVersion": version}]
         hr = release(spec=spec, status={"lastAttemptedRevision": version, "history": newest})
-        return said(hr, packed(version, spec=OURS)[0])
+        status = {"observedSourceArtifactRevision": at(M)}
+        return said(hr, packed(version, spec=from_git(source), status=status)[0], repository(M, name=source))
 
     assert at_commit(f"1.0.0+{M[:12]}") is HEALTHY
     assert at_commit(f"1.0.0+{M[:12]}.1") is HEALTHY
@@ -159,10 +164,12 @@ def test_a_chart_from_our_own_repository(named: bool) -> None:
     assert at_commit("1.0.0") is PROGRESSING
 
 
+@pytest.mark.parametrize("source", ["shop", "apps"])
 @pytest.mark.parametrize("strategy", [None, "ChartVersion"])
-def test_a_chart_from_our_own_repository_that_carries_no_commit(strategy: str | None) -> None:
+def test_a_chart_from_our_own_repository_that_carries_no_commit(strategy: str | None, source: str) -> None:
     """A commit that raises its version leaves the HelmRelease as it is, and the old Ready with it: it proves nothing."""
-    assert said(release(), packed(spec={**OURS, "reconcileStrategy": strategy})[0]) is UNKNOWN
+    spec, status = {**from_git(source), "reconcileStrategy": strategy}, {"observedSourceArtifactRevision": at(M)}
+    assert said(release(), packed(spec=spec, status=status)[0], repository(M, name=source)) is UNKNOWN
 
 
 # --- in any order ----------------------------------------------------------------------------------------------------

@@ -189,6 +189,18 @@ def test_one_below_that_is_from_elsewhere() -> None:
     )
 
 
+def test_race_one_below_from_another_object_for_the_same_branch() -> None:
+    """It has fetched the commit before only, whatever its name; by another protocol, too."""
+    ref = {"sourceRef": {"kind": "GitRepository", "name": "apps"}}
+    assert health(*below(P, spec=ref), repository(P, name="apps")) is PROGRESSING
+    assert health(*below(P, spec=ref), repository(M, name="apps")) is PROGRESSING
+    assert health(*below(M, spec=ref), repository(M, name="apps")) is HEALTHY
+    ssh = {"url": "ssh://git@git.example.com/deploy/shop"}
+    assert health(*below(P, spec=ref), repository(P, name="apps", spec=ssh)) is PROGRESSING
+    tagged = repository(P, name="apps", spec={"ref": {"tag": "v1"}})
+    assert health(*below(P, spec=ref), tagged) is HEALTHY  # what it follows is another matter
+
+
 def test_race_the_commit_changes_the_source_of_a_kustomization_below() -> None:
     """Another tag of another repository: neither generation nor Ready of the Kustomization is of that."""
     ref = {"sourceRef": {"kind": "GitRepository", "name": "other"}}
@@ -196,7 +208,8 @@ def test_race_the_commit_changes_the_source_of_a_kustomization_below() -> None:
     ready = condition("Ready", "True", generation=2)
     asked = repository(P, generation=2, **where)
     fetched = repository(N, ready, generation=2, status={"observedGeneration": 2}, **where)
-    paused = repository(P, generation=2, status={"observedGeneration": 2}, **{**where, "spec": {"suspend": True}})
+    paused = repository(P, generation=2, status={"observedGeneration": 2}, **where)
+    paused["spec"]["suspend"] = True
     assert health(*below(P, spec=ref), asked) is PROGRESSING
     assert health(*below(P, spec=ref), fetched) is PROGRESSING
     assert health(*below(P, spec=ref), paused) is SUSPENDED

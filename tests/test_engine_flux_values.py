@@ -77,6 +77,28 @@ def test_race_values_change_in_the_commit_and_the_release_is_still_ready() -> No
     assert said(hr("ConfigMap/conf", looked=21 * MINUTE), conf(2 * MINUTE)).health is PROGRESSING
 
 
+@pytest.mark.parametrize("action", ["install", "upgrade", "test", "rollback", "uninstall"])
+def test_race_a_look_may_take_as_long_as_the_longest_of_its_actions(action: str) -> None:
+    """Each may have a timeout that is longer than that of all; a shorter one is not that of the others."""
+    own: dict[str, Any] = {action: {"timeout": "15m"}}
+    assert said(hr("ConfigMap/conf", looked=50 * MINUTE, **own), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=51 * MINUTE, **own), conf()).health is HEALTHY
+    assert said(hr("ConfigMap/conf", looked=51 * MINUTE, timeout="20m", **own), conf()).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", looked=20 * MINUTE, **{action: {"timeout": "1m"}}), conf()).health is PROGRESSING
+
+
+def test_race_a_kustomization_without_a_timeout_takes_its_interval() -> None:
+    """A pass may be as long."""
+    entries = ["flux-system_conf__ConfigMap"]
+    spec: dict[str, Any] = {"interval": "1h", "timeout": None}
+    assert come_to(built("ConfigMap/conf", looked=185 * MINUTE, spec=spec, entries=entries), values=conf()).health is (
+        PROGRESSING
+    )
+    assert come_to(built("ConfigMap/conf", looked=186 * MINUTE, spec=spec, entries=entries), values=conf()).health is (
+        HEALTHY
+    )
+
+
 def test_race_a_look_that_was_asked_for() -> None:
     """When this commit was applied: of another one it proves nothing, nor does one that is not over, or not ours."""
     ours = f"2026-11-24T12:00:00Z promotion {M}"
@@ -111,7 +133,8 @@ def test_values_are_looked_at_last() -> None:
 def built(*values: str, looked: timedelta | None = None, handled: str | None = None, **more: Any) -> dict[str, Any]:
     """A Kustomization that is built with values in these (KIND/NAME), whose status was written last so long after BEGAN."""
     refs = [dict(zip(("kind", "name"), each.split("/"), strict=True)) for each in values]
-    made = flux.kustomization(M, spec={"postBuild": {"substituteFrom": refs}, **more.pop("spec", {})}, **more)
+    spec = {"postBuild": {"substituteFrom": refs}, "timeout": "5m", **more.pop("spec", {})}
+    made = flux.kustomization(M, spec=spec, **more)
     made["metadata"]["annotations"] = {REQUESTED: handled} if handled else {}
     made["status"] |= {"lastHandledReconcileAt": handled} if handled else {}
     if looked is not None:

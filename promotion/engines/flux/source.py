@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from promotion.engines.addresses import same_repository
+from promotion.engines.flux.inventory import SOURCES, Ref
 from promotion.engines.flux.revision import commit
 from promotion.engines.flux.status import Live, mapping
 from promotion.errors import ConfigError
@@ -31,6 +32,10 @@ class Source:
     revision: str | None
     commit: str | None
     trouble: str | None
+
+    @property
+    def ref(self) -> Ref:
+        return Ref(SOURCES, self.live.kind, self.live.namespace, self.live.name)
 
     @property
     def names_commits(self) -> bool:

@@ -154,17 +154,24 @@ def _kustomization(live: Live, from_: Source, revision: str, walk: Walk) -> Read
     own = source(taken(read))
     said = kustomization.judge(live, own, walk.now)
     reading = said.reading or Reading(Health.UNKNOWN, f"{live}: nothing is known")
-    same = (own.live.kind, own.live.namespace, own.live.name) == (
-        from_.live.kind,
-        from_.live.namespace,
-        from_.live.name,
-    )
-    if not same:
+    if own.ref != from_.ref:
         walk.sources.add(ref)
-        return (_elsewhere(live, own) if reading.health is Health.HEALTHY else None) or reading
+        if not _is_ours(own, walk):
+            return (_elsewhere(live, own) if reading.health is Health.HEALTHY else None) or reading
     if said.revision == revision or reading.health not in (Health.HEALTHY, Health.DEGRADED):
         return reading
     return Reading(Health.PROGRESSING, f"{live} is at {short(said.revision)} yet: {reading.reason}")
+
+
+def _is_ours(own: Source, walk: Walk) -> bool:
+    """Whether another GitRepository is of the same branch: it fetches each commit, and does so at its own time."""
+    if own.live.kind != GIT:
+        return False
+    try:
+        check_ours(own, walk.subject, walk.repository)
+    except ConfigError:
+        return False
+    return True
 
 
 def _elsewhere(live: Live, own: Source) -> Reading | None:
@@ -201,10 +208,11 @@ def _chart(live: Live, from_: Source, revision: str, walk: Walk) -> Reading | No
         made_of = chart.origin(held.live)
         if (found := chart.other(live, held)) or made_of is None:
             return found
-        if made_of == Ref(SOURCES, from_.live.kind, from_.live.namespace, from_.live.name):
-            return chart.of_commit(live, held.live, revision)
-        own = _held(live, made_of, walk)
-        return own if isinstance(own, Reading) else chart.unpacked(held, own)
+        own = from_ if made_of == from_.ref else _held(live, made_of, walk)
+        if isinstance(own, Reading):
+            return own
+        ours = own is from_ or _is_ours(own, walk)
+        return chart.of_commit(live, held.live, revision) if ours else chart.unpacked(held, own)
     except ValueError as exc:
         return Reading(Health.UNKNOWN, one_line(f"{live}: {exc}", 400))
 
