@@ -1,7 +1,7 @@
 """How long objects may keep a round for which the API server has no answer in time; asks and decides nothing else.
 
 An admission webhook that hangs keeps every object that it is asked about, 10 s each unless it says otherwise. The others are
-to be done all the same, and the round is to end.
+to be done all the same, and the round is to end. An answer that comes is progress, however slow: it counts for nothing here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from promotion.errors import TemporaryError
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds: what `each` object may take, or `brief` once slow ones took `patience`; after `most` their kinds are left."""
+    """Seconds: what `each` object may take, or `brief` once those without an answer took `patience`; after `most` their kinds are left."""
 
     each: float = 15.0
     brief: float = 1.0
@@ -34,12 +34,12 @@ class SkippedError(TemporaryError):
 
 @dataclass(slots=True)
 class Spent:
-    """What objects without an answer came to in one round, and how long they took, and slow ones."""
+    """What objects without an answer came to in one round, and how long they took."""
 
     pace: Pace = USUAL
     seconds: float = 0.0
     kinds: set[tuple[str, str]] = field(default_factory=set)
-    """Groups and kinds of which one was slow."""
+    """Groups and kinds of which one had none."""
     over: bool = False
     """Whether the last one's time was over."""
     unanswered: bool = False
@@ -55,14 +55,13 @@ def turn(spent: Spent, ref: Ref) -> Iterator[float]:
     if spent.seconds >= pace.most and kind in spent.kinds:
         spent.unanswered = True
         raise SkippedError(f"left for the next round: others of its kind took {spent.seconds:.0f} s of this one")
-    began, slow = time.monotonic(), pace.brief
+    began = time.monotonic()
     until = began + (pace.each if spent.seconds < pace.patience else pace.brief)
     try:
         yield until
     except TemporaryError:
-        spent.unanswered, spent.over, slow = True, time.monotonic() >= until, 0.0
+        now = time.monotonic()
+        spent.unanswered, spent.over = True, now >= until
+        spent.seconds += now - began
+        spent.kinds.add(kind)
         raise
-    finally:
-        if (took := time.monotonic() - began) >= slow:
-            spent.seconds += took
-            spent.kinds.add(kind)
