@@ -178,6 +178,7 @@ def test_validate_online_with_an_expired_token(shop: Shop, argo: ArgoServer) -> 
 )
 def test_looking_loads_nothing_that_asks(shop: Shop, engine: dict[str, str] | None) -> None:
     """`status` and `plan` read Git: neither the judge of Applications, nor a library that speaks HTTP, nor the door to Kubernetes."""
+    shop.round()
     if engine:
         shop.set("qa", engine=engine)
     code = (
