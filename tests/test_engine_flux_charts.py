@@ -131,6 +131,28 @@ def test_race_the_repository_changes_in_the_commit() -> None:
     assert said(release(), flux.changed(chart, observedSourceArtifactRevision=OTHER), fetched) is HEALTHY
 
 
+def test_a_repository_that_is_away() -> None:
+    """Its index cannot be fetched any more: what it fetched for the spec that it has is there, and the chart of it. Not so of another spec."""
+    chart, charts = packed()
+    away = condition("Ready", "False", "FetchFailed", "no such host")
+    assert said(release(), chart, flux.changed(charts, conditions=[away])) is HEALTHY
+    asked = copy.deepcopy(charts)
+    asked["metadata"]["generation"] = 2
+    failed, stalled = (
+        condition("Ready", "False", "FetchFailed", generation=2),
+        condition("Stalled", "True", generation=2),
+    )
+    assert said(release(), chart, flux.changed(asked, conditions=[away])) is PROGRESSING
+    assert said(release(), chart, flux.changed(asked, conditions=[failed])) is PROGRESSING
+    assert said(release(), chart, flux.changed(asked, conditions=[away], observedGeneration=2)) is PROGRESSING
+    assert (
+        said(release(), chart, flux.changed(asked, conditions=[failed, stalled], observedGeneration=2)) is PROGRESSING
+    )
+    assert said(release(), chart, flux.changed(charts, conditions=[away], artifact=None)) is PROGRESSING
+    asked["spec"]["suspend"] = True
+    assert said(release(), chart, flux.changed(asked, observedGeneration=2)) is SUSPENDED
+
+
 def test_a_repository_that_is_an_address_only() -> None:
     """Of images: it has no status, and never will."""
     chart, charts = packed(status={"observedSourceArtifactRevision": None})

@@ -190,6 +190,18 @@ def asked(stub: KubeStub) -> str | None:
     return found
 
 
+def test_values_are_read_one_by_one(stub: KubeStub) -> None:
+    """`get` is enough: a list would take the right to read all of the namespace."""
+    path, more = "/api/v1/namespaces/flux-system/configmaps", conf()
+    more["metadata"]["name"] = "more"
+    entries = [*ENTRIES, "flux-system_more__ConfigMap"]
+    top = flux.kustomization(M, entries=entries)
+    for live in (repository(M), top, hr("ConfigMap/conf", "ConfigMap/more"), image(), conf(), more):
+        stub.put(live)
+    engine.observe({"context": "stub", "kustomization": "shop"}, Subject("shop", "qa", M, URL, BRANCH, stub.environ))
+    assert sorted(each.path for each in stub.requests("GET", path)) == [f"{path}/conf", f"{path}/more"]
+
+
 def test_a_release_is_asked_to_look_when_all_of_the_commit_is_applied(stub: KubeStub) -> None:
     """Not before; once; and when it has, all is well. The next commit asks again."""
     settings = {"context": "stub", "kustomization": "shop", "refresh": "annotate"}

@@ -47,16 +47,21 @@ def _ref(wanted: Mapping[str, Any], namespace: str, kinds: tuple[str, ...]) -> R
     return Ref(SOURCES, kind, str(wanted.get("namespace") or namespace), name)
 
 
-def unsettled(held: Source) -> Reading | None:
-    """Why nothing is known of the chart that one of the chain holds: it is not through with its own spec."""
+def unsettled(held: Source, *, holds: bool) -> Reading | None:
+    """Why nothing is known of the chart that one of the chain holds: it is not through with its own spec.
+
+    An origin of what `holds` the chart may fail later: what it fetched for that spec is there still.
+    """
     live = held.live
     if _is_address(live):
         return None
     if live.suspended:
         return Reading(Health.SUSPENDED, f"{live}: suspended, so no other chart comes")
     ready = live.conditions.get("Ready")
-    if ready is None or ready.status != "True" or not live.is_of_now("Ready"):
+    if ready is None or (holds and ready.status != "True") or not live.is_of_now("Ready"):
         return _said(live, str(ready) if ready else "Flux has not looked at it yet")
+    if stalled := live.found("Stalled", "True"):
+        return _said(live, f"stalled: {stalled}")
     if not live.current:
         return Reading(Health.PROGRESSING, live.changed)
     return None if held.revision else _said(live, "has no chart yet")

@@ -1,4 +1,7 @@
-"""Reads what the judgement wants of one cluster: one list for each kind and namespace, and a get where only one is wanted; judges nothing."""
+"""Reads what the judgement wants of one cluster: one list for each kind and namespace, and a get where only one is wanted; judges nothing.
+
+ConfigMaps are asked for one by one: whoever may read those with values need not be allowed to read all others.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,11 @@ def fill(cluster: Cluster, wanted: Mapping[Ref, str], shelf: dict[Ref, Any], kep
     Returns how many seconds ago the oldest of it was read.
     """
     oldest = 0.0
-    groups: dict[tuple[tuple[str, str], str, str], list[Ref]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, str], str, str, str], list[Ref]] = defaultdict(list)
     for ref, version in wanted.items():
-        groups[ref.what, version, ref.namespace].append(ref)
-    for (_, version, _), refs in groups.items():
+        alone = ref.name if ref.what == ("", "ConfigMap") else ""
+        groups[ref.what, version, ref.namespace, alone].append(ref)
+    for (_, version, _, _), refs in groups.items():
         try:
             found, age = _read(cluster, kind_of(cluster, refs[0], version), refs, kept)
         except PromotionError as exc:

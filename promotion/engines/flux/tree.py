@@ -202,13 +202,13 @@ def _release(live: Live, from_: Source, revision: str, walk: Walk, owners: list[
 def _chart(live: Live, from_: Source, revision: str, walk: Walk) -> Reading | None:
     """Why it is not known to have released the chart of this commit. It was read before what holds its chart."""
     try:
-        held = _held(live, chart.holder(live), walk)
+        held = _held(live, chart.holder(live), walk, holds=True)
         if isinstance(held, Reading):
             return held
         made_of = chart.origin(held.live)
         if (found := chart.other(live, held)) or made_of is None:
             return found
-        own = from_ if made_of == from_.ref else _held(live, made_of, walk)
+        own = from_ if made_of == from_.ref else _held(live, made_of, walk, holds=False)
         if isinstance(own, Reading):
             return own
         ours = own is from_ or _is_ours(own, walk)
@@ -217,14 +217,14 @@ def _chart(live: Live, from_: Source, revision: str, walk: Walk) -> Reading | No
         return Reading(Health.UNKNOWN, one_line(f"{live}: {exc}", 400))
 
 
-def _held(live: Live, ref: Ref, walk: Walk) -> Source | Reading:
-    """What holds its chart, when it is through with its own spec."""
+def _held(live: Live, ref: Ref, walk: Walk, *, holds: bool) -> Source | Reading:
+    """What holds its chart, or what that is made from, when it is through with its own spec."""
     read = walk.take(ref)
     walk.sources.add(ref)
     if read is None:
         return Reading(Health.PROGRESSING, f"{live}: {ref}, where its chart is, is not there")
     held = source(taken(read))
-    return chart.unsettled(held) or held
+    return chart.unsettled(held, holds=holds) or held
 
 
 def _values(read: Any, made: Collection[Ref], revision: str | None, walk: Walk) -> Iterator[Reading]:
