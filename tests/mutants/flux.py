@@ -357,7 +357,7 @@ MUTANTS = (
         "the longest of a look's actions",
         "engines.flux.values:_timeout",
         "(duration(each) or timedelta(0) for each in own)",
-        "()",
+        "(timedelta(0) for each in own)",
         VALUES + "test_race_a_look_may_take_as_long_as_the_longest_of_its_actions",
     ),
     cut(
