@@ -5,6 +5,7 @@ Reads Git, decides nothing. Where only signed records count, the others confirm 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from promotion.lineage import is_ours
 from promotion.model import Commit, Trust
 from promotion.observe import Site, World
 
+_ID = re.compile("[0-9a-f]{32}")
 LANDED = ("promoted", "rolled-back")
 """The events that tell of a commit of ours."""
 
@@ -29,7 +31,7 @@ class Told:
 
 def of(site: Site, world: World, commits: Iterable[Commit]) -> frozenset[str]:
     """Those of these commits that are promotions or rollbacks into any environment of the application."""
-    names = [e.name for e in site.application.environments if e.source]
+    names = [e.name for e in site.application.environments]  # a root has rollbacks
     claims = {
         c.oid: c for c in commits if attempt(c) and any(is_ours(c, site.application.name, name) for name in names)
     }
@@ -63,7 +65,9 @@ def confirms(site: Site, world: World, one: Told, made: Commit) -> bool:
 
 
 def attempt(commit: Commit) -> str | None:
-    return commit.trailers.get("Promotion-Attempt")
+    """The id of the event that a commit names; None where it is none: people may write anything, of any length."""
+    said = commit.trailers.get("Promotion-Attempt", "")
+    return said if _ID.fullmatch(said) else None
 
 
 def commit_of(one: Told) -> str:

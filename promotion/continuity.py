@@ -54,6 +54,11 @@ def said(app: Application, snapshot: Snapshot, loss: Lost) -> str:
     return f"its ledger {name} was rewound or replaced: it does not have {short(loss.record)}, {loss.witness}"
 
 
+def knows(repository: Repository, app: Application) -> bool:
+    """Whether this clone remembers a tip of the ledger: then no branch is asked for a witness."""
+    return cache.kept(repository.path, app.ledger) is not None
+
+
 def keep(repository: Repository, app: Application, sound: str | None) -> None:
     """Remembers the newest record that counts, so that it is missed when it is gone."""
     if sound is not None and cache.kept(repository.path, app.ledger) != sound:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from promotion import continuity, scope, trust
 from promotion.errors import ConfigError, PromotionError, RefusedError, TornError
@@ -20,6 +20,8 @@ from promotion.trust import Standing
 
 READINGS = 3
 """How often a repository is read that moves while it is."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,27 @@ def worlds(sites: Sequence[Site], **how: bool) -> list[World]:
         snapshot = look(sites)
         return [world(site, snapshot, **how) for site in sites]
 
+    return _whole(read)
+
+
+def ledgers(sites: Sequence[Site]) -> list[State]:
+    """What the ledgers say of applications that share a repository, whatever the configuration in force; raises what `survey` does.
+
+    Branches are looked at only where this clone has not read all of these ledgers before: then they are the witnesses.
+    """
+
+    def read() -> list[State]:
+        snapshot = sites[0].repository.refresh([], [site.application.ledger for site in sites])
+        if not all(continuity.knows(site.repository, site.application) for site in sites):
+            snapshot = look(sites)
+            return [world(site, snapshot, any_configuration=True, partly=True).state for site in sites]
+        return [_standing(site, snapshot, any_history=False).state for site in sites]
+
+    return _whole(read)
+
+
+def _whole(read: Callable[[], T]) -> T:
+    """What a reading gives that nothing moved in. Raises TornError where there is none."""
     for _ in range(READINGS - 1):
         with suppress(TornError):
             return read()

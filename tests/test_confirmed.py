@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promotion import authors, confirmed, observe, report
+from promotion import authors, confirmed, observe, report, restoring
 from promotion.events import Event
 from promotion.observe import Site
 from promotion.reconcile import people
@@ -110,6 +110,19 @@ def test_a_record_that_does_not_count_hides_no_author(ours: Trusted) -> None:
         ours.record(name, told(stage, made, base))
         found = wrote(ours.site("bot", cache=f"cache {number}"))
         assert found == (frozenset() if name == "bot" else {"dave@example.com"})
+
+
+def test_a_message_of_any_length_names_no_record(build: Build) -> None:
+    """Git's command line has no room for it: the hotfix is one all the same."""
+    stage = build()
+    stage.walked()
+    change = stage.tip("dev")
+    strange = [stage.commit("qa", {"hot": f"{n}\n"}, message("qa", change, "a" * n)) for n in (31, 33, 200_000)]
+    world = stage.world()
+    commits = [stage.site.repository.objects.commit(oid) for oid in strange]
+    assert confirmed.of(stage.site, world, commits) == frozenset()
+    line = restoring.line(stage.site, world, stage.env("qa"), strange[-1])
+    assert [step.ours for step in line[:4]] == [False, False, False, True]
 
 
 def test_what_landed_before_only_signed_records_counted_did_land(tmp_path: Path) -> None:

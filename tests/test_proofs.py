@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,50 @@ def test_a_ledger_that_was_rewound_hides_no_code(pair: Callable[..., Pair]) -> N
     refused(lambda: it.says(it.shop, typed), "was used already, for billing")
     it.billing.origin.git("update-ref", ledger, kept)
     refused(lambda: it.says(it.shop, typed), "cannot be known")
+
+
+def test_a_code_counts_by_the_moment_it_was_given(pair: Callable[..., Pair]) -> None:
+    """The others are read for minutes then: it is no other code for that, and is used up."""
+    it = pair(alone=True)
+    typed, others = code(it.shop), it.shop.folder / "others"
+    site = replace(
+        it.shop.site,
+        clock=lambda: it.shop.now + timedelta(minutes=5 * others.exists()),
+        environ={**it.shop.site.environ, "PROMOTION_CACHE": str(others)},
+    )
+    approve(site, it.plans["shop"], who=ALICE, how="code", code=typed)
+    assert others.exists()
+    assert answers_of(it.shop) == ["identified qa", "approved qa"]
+    refused(lambda: it.says(it.billing, typed), "was used already, for shop")
+
+
+def test_a_wrong_code_is_refused_before_any_other_is_asked(pair: Callable[..., Pair]) -> None:
+    it = pair(alone=True)
+    it.billing.origin.path.rename(it.billing.folder / "away.git")
+    refused(lambda: it.says(it.shop, code(it.shop, -9)), "this is not the code")
+
+
+def test_of_others_that_were_read_before_the_ledger_is_enough(pair: Callable[..., Pair]) -> None:
+    """What their branches have by now is not fetched: here nobody could."""
+    it = pair(alone=True)
+    it.says(it.shop, code(it.shop))
+    it.wait()
+    broken = f"tree {'1' * 40}\nauthor a <a@example.com> 1 +0000\ncommitter a <a@example.com> 1 +0000\n\nx\n"
+    oid = it.billing.origin.git("hash-object", "-t", "commit", "-w", "--stdin", input=broken).strip()
+    it.billing.origin.git("update-ref", "refs/heads/env/next", oid)
+    it.says(it.shop, code(it.shop), BOB)
+    assert answers_of(it.shop)[-1] == "approved qa"
+
+
+def test_a_ledger_that_is_gone_hides_no_code_from_a_new_clone(pair: Callable[..., Pair]) -> None:
+    """It has not read any: what was promoted says that there was one."""
+    it = pair(alone=True)
+    typed = code(it.billing)
+    it.says(it.billing, typed)
+    it.billing.round()
+    assert "promoted live" in it.billing.events()
+    it.billing.origin.git("update-ref", "-d", it.billing.application.ledger)
+    refused(lambda: it.says(it.shop, typed), "cannot be known: billing: its ledger promotion/billing is gone")
 
 
 def test_who_asks_others_is_not_asked(pair: Callable[..., Pair]) -> None:

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from promotion import observe, reconcile
-from promotion.errors import ContendedError, RefusedError, TornError
+from promotion.errors import ContendedError, RefusedError, TemporaryError, TornError
 from promotion.observe import Site
 from promotion.reconcile import people
+from promotion.reconcile.again import until_made
 from promotion.repository import Git, Repository, Snapshot
 from tests.support.stage import Stage
 
@@ -27,6 +29,13 @@ class Slow(Repository):
     late: str = ""
     times: int = 0
     looks: int = 0
+    after: int = 0
+    """How many looks are so after a push that lands."""
+
+    def push(self, *args: Any) -> str:
+        said = super().push(*args)
+        self.times, self.after, self.looks = self.after or self.times, 0, 0
+        return said
 
     def refresh(self, refs: Sequence[str], whole: Sequence[str] = ()) -> Snapshot:
         now = super().refresh(refs, whole)
@@ -73,7 +82,7 @@ def test_a_hop_reads_again(read: Read, late: str) -> None:
     result = reconcile.promote(read.between(late), read.stage.env("qa"))
     assert (result.outcome, result.status) == ("nothing", 0)
     assert read.slow.times == 0
-    with pytest.raises(ContendedError, match="somebody was faster 5 times"):
+    with pytest.raises(ContendedError, match="its branches moved while they were read 5 times"):
         reconcile.promote(read.between(late, times=99), read.stage.env("qa"))
 
 
@@ -97,6 +106,38 @@ def test_a_person_reads_again(read: Read) -> None:
     observe.survey(read.between(LEDGER))
     with pytest.raises(TornError, match="its branches moved while they were read"):
         observe.survey(read.between(LEDGER, times=99))
+
+
+def test_what_landed_is_not_made_again(read: Read) -> None:
+    """Its refs are moved for so long that no look after the push is of one moment: it is looked until one is."""
+    observe.survey(read.site)
+    read.between(LEDGER, times=0).repository.after = observe.READINGS + 1  # type: ignore[attr-defined]
+    assert people.freeze(read.site, [read.stage.env("qa")], reason="not today", until=None, strict=False)
+    assert read.slow.times == 0
+    assert read.stage.events().count("frozen qa") == 1
+
+
+def test_what_may_have_landed_is_not_made_again(read: Read) -> None:
+    observe.survey(read.site)
+    read.slow.late, read.slow.after = LEDGER, 999
+    with pytest.raises(TemporaryError, match="after a push, which may have landed") as caught:
+        people.freeze(read.site, [read.stage.env("qa")], reason="not today", until=None, strict=False)
+    assert not isinstance(caught.value, (TornError, ContendedError))
+    assert read.stage.events().count("frozen qa") == 1
+
+
+def test_what_is_decided_again_says_why(caplog: pytest.LogCaptureFixture) -> None:
+    def torn() -> str:
+        raise TornError("here")
+
+    caplog.set_level("INFO")
+    with pytest.raises(ContendedError, match="its branches moved while they were read 5 times"):
+        until_made(torn, "shop")
+    with pytest.raises(ContendedError, match="somebody was faster 5 times"):
+        until_made(lambda: None, "shop")
+    numbers = [f"deciding again ({n} of 5)" for n in range(2, 6)]
+    reasons = ("here: its branches moved while they were read", "shop: somebody was faster")
+    assert caplog.messages == [f"{why}; {number}" for why in reasons for number in numbers]
 
 
 def test_what_stays_so_is_refused(read: Read) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from promotion import observe, report, restoring
+from promotion import confirmed, observe, report, restoring
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError
 from promotion.model import Health, Verify
@@ -277,6 +277,9 @@ def test_a_root_is_rolled_back_too(make: Make) -> None:
     released(shared, {"new": "1\n"})
     bad = released(shared, {"web": "bad\n"})
     back(stage, "dev")
+    made = stage.tip("dev")
+    assert confirmed.of(stage.site, stage.world(), [stage.site.repository.objects.commit(made)]) == {made}
+    assert restoring.line(stage.site, stage.world(), stage.env("dev"), made)[0].ours
     shared.settle()
     assert {name: texts(shared, name) for name in ("dev", "qa", "prod")} == {
         name: {"web": "0\n", "new": "1\n"} for name in ("dev", "qa", "prod")

@@ -16,11 +16,15 @@ TRIES = 5
 
 def until_made(attempt: Callable[[], T | None], where: str) -> T:
     """What the first attempt makes that is not lost: one that gives None was overtaken. Raises ContendedError when all are."""
+    torn = 0
     for number in range(TRIES):
         try:
             if (made := attempt()) is not None:
                 return made
+            why = f"{where}: somebody was faster"
         except TornError as exc:
-            log.info("%s", exc)
-        log.info("somebody was faster; deciding again (%d of %d)", number + 1, TRIES)
-    raise ContendedError(f"somebody was faster {TRIES} times", where=where)
+            torn, why = torn + 1, str(exc)
+        if number + 1 < TRIES:
+            log.info("%s; deciding again (%d of %d)", why, number + 2, TRIES)
+    what = "its branches moved while they were read" if torn == TRIES else "somebody was faster"
+    raise ContendedError(f"{what} {TRIES} times", where=where)

@@ -7,6 +7,7 @@ it in no other ledger afterwards goes on. Of two at once the later one sees the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from promotion.reconcile.people import record
 from promotion.sites import by_repository, open_sites
 from promotion.texts import person
 
+SIDE_BY_SIDE = 8
+"""How many repositories are asked at once."""
+
 
 def written(
     site: Site, make: Callable[[World], Event], who: str, how: HowWord = "claimed", code: str | None = None
@@ -29,38 +33,43 @@ def written(
     """
     if how != "code":
         return _recorded(site, make)
+    step = _step(site, who, code)  # before anything is read: that may take longer than a code counts
     if not (beside := _asking(site.application, who)):
-        return _recorded(site, lambda world: _with(make(world), _step(site, world, {}, who, code)))
+        return _recorded(site, lambda world: _unused(site, world, {}, who, _with(make(world), step)))
     with open_sites(Pipeline(Path(), beside), site.environ) as others:
-        return _once(site, make, others, who, code)
+        return _once(site, make, others, who, step)
 
 
-def _once(site: Site, make: Callable[[World], Event], others: Sequence[Site], who: str, code: str | None) -> Event:
+def _once(site: Site, make: Callable[[World], Event], others: Sequence[Site], who: str, step: int) -> Event:
     """Claims a code, looks whether anybody else did, and only then says what it is for."""
     used = _used(others, who)
 
     def claim(world: World) -> Event:
         event = make(world)
-        step = _step(site, world, used, who, code)
-        return replace(
-            event, event="identified", data={**{k: event.data[k] for k in ("plan_id", "source")}, "step": step}
-        )
+        data = {**{k: event.data[k] for k in ("plan_id", "source")}, "step": step}
+        return _unused(site, world, used, who, replace(event, event="identified", data=data))
 
-    step = _recorded(site, claim).data["step"]
+    _recorded(site, claim)
     _check_unused(_used(others, who), who, step)
     return _recorded(site, lambda world: _with(make(world), step))
 
 
-def _step(site: Site, world: World, elsewhere: Mapping[str, int], who: str, code: str | None) -> int:
-    """The step that a one-time code belongs to. Raises RefusedError for one that is wrong or used."""
+def _step(site: Site, who: str, code: str | None) -> int:
+    """The step that a one-time code belongs to. Raises RefusedError for a wrong one."""
     where = site.application.approvers.get(person(who))
     if where is None:
         raise ConfigError(f"`approvers` names no seed of {who}, so no code of theirs can be told")
     step = codes.step(codes.seed(where, who, site.environ), code or "", site.clock(), who)
     if step is None:
         raise RefusedError(f"this is not the code of {who} at this time: six digits, at most 30 s old")
-    _check_unused({site.application.name: world.state.codes.get(person(who), -1), **elsewhere}, who, step)
     return step
+
+
+def _unused(site: Site, world: World, elsewhere: Mapping[str, int], who: str, event: Event) -> Event:
+    """The event, if its code is used nowhere. Raises RefusedError."""
+    used = {site.application.name: world.state.codes.get(person(who), -1), **elsewhere}
+    _check_unused(used, who, event.data["step"])
+    return event
 
 
 def _check_unused(used: Mapping[str, int], who: str, step: int) -> None:
@@ -77,23 +86,23 @@ def _asking(application: Application, who: str) -> tuple[Application, ...]:
 
 def _used(others: Iterable[Site], who: str) -> dict[str, int]:
     """By application: the newest step of this person that was used there. Raises TemporaryError or RefusedError."""
-    used: dict[str, int] = {}
-    for sites in by_repository(others):
-        try:
-            snapshot = observe.look(sites)
-            worlds = [observe.world(site, snapshot, any_configuration=True, partly=True) for site in sites]
-        except PromotionError as exc:
-            names = ", ".join(site.application.name for site in sites)
-            kind = TemporaryError if isinstance(exc, TemporaryError) else RefusedError
-            what = f"whether this code of {who} was used for {names} cannot be known"
-            raise kind(f"{what}: {exc}", hint=exc.hint or "try again, with the next code") from exc
-        finally:
-            sites[0].repository.close()  # many repositories would keep many processes
-        used |= {
-            site.application.name: world.state.codes.get(person(who), -1)
-            for site, world in zip(sites, worlds, strict=True)
-        }
-    return used
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        found = list(pool.map(lambda sites: _used_in(sites, who), by_repository(others)))
+    return {name: step for used in found for name, step in used.items()}
+
+
+def _used_in(sites: Sequence[Site], who: str) -> dict[str, int]:
+    """The same of applications that share a repository: one for each thread."""
+    try:
+        states = observe.ledgers(sites)
+    except PromotionError as exc:
+        names = ", ".join(site.application.name for site in sites)
+        kind = TemporaryError if isinstance(exc, TemporaryError) else RefusedError
+        what = f"whether this code of {who} was used for {names} cannot be known"
+        raise kind(f"{what}: {exc}", hint=exc.hint or "try again, with the next code") from exc
+    finally:
+        sites[0].repository.close()  # many repositories would keep many processes
+    return {site.application.name: state.codes.get(person(who), -1) for site, state in zip(sites, states, strict=True)}
 
 
 def _with(event: Event, step: int) -> Event:

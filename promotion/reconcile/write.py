@@ -6,11 +6,13 @@ Applications that share a repository are written together: their commits on one 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from promotion import ledger, merging, observe, restoring, trust
-from promotion.errors import ConfigError, LockedError, PromotionError
+from promotion.errors import ConfigError, LockedError, PromotionError, TemporaryError, TornError
 from promotion.model import Credential, Environment
 from promotion.observe import Site, World
 from promotion.reconcile import hints
@@ -24,6 +26,8 @@ from promotion.view import Plan
 
 _PASSING = r"failed to update ref|atomic transaction failed|incorrect old value|already exists|unpacker error"
 """Reasons to reject a ref that are the server's trouble, not a rule."""
+LOOKS, PAUSE = 10, 0.1
+"""How often it is looked whether a push landed while its refs are moved one by one, and the seconds between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,16 @@ def _appended(part: Part, world: World) -> tuple[str, State]:
 
 
 def _afters(lot: Sequence[Part]) -> list[World]:
-    """What is there now, whatever the configuration in force says by now."""
-    return observe.worlds([part.site for part in lot], any_configuration=True)
+    """What is there now, whatever the configuration in force says by now.
+
+    Never raises TornError, which means that all may be decided again: what landed would be made twice. TemporaryError.
+    """
+    for _ in range(LOOKS):
+        with suppress(TornError):
+            return observe.worlds([part.site for part in lot], any_configuration=True)
+        time.sleep(PAUSE)
+    what = "its branches moved whenever they were read after a push, which may have landed"
+    raise TemporaryError(what, where=lot[0].site.repository.url, hint="promotion history   says whether it did")
 
 
 def _landed(part: Part, tip: str, after: World) -> bool:

@@ -229,6 +229,15 @@ S6 = (
     ),
     cut(
         "S6",
+        "what may have landed is not made again",
+        "reconcile.write:_afters",
+        "suppress(TornError)",
+        "suppress()",
+        "test_torn::test_what_landed_is_not_made_again",
+        "test_torn::test_what_may_have_landed_is_not_made_again",
+    ),
+    cut(
+        "S6",
         "what a remote refuses is said, not tried for ever",
         "reconcile.write:_written",
         "not any(moved) and (branch is None or afters[0].snapshot[branch.ref] == branch.old)",
