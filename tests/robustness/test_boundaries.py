@@ -268,6 +268,6 @@ def test_killed_at_every_git_process(tmp_path: Path, figures: Figures, name: str
         play.back()
     else:
         assert SCALE < 1, "it never ended"
-    assert play.run(*words).status == 0
+    assert play.run(*words).status in case.fine
     case.finish(play)
     play.judged()
