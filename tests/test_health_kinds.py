@@ -33,6 +33,7 @@ OK = {"Accepted": "True", "ResolvedRefs": "True"}
 CLONES = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "expectedUpdatedReplicas": 2}
 SYNCED = {"Ready": "True", "Synced": "True"}
 DRY = {"active": {"dry": {"sha": "b"}}, "proposed": {"dry": {"sha": "b"}}}
+READY_GAME = {"currentState": "Ready", "desiredState": "Ready", "podStatus": conditions(Ready="True", KruisePodReady="True")}
 ES = {"nodeSets": [{"count": 2}, {"count": 1}]}
 
 CASES: list[tuple[str, Any, Any, Health]] = [
@@ -110,6 +111,10 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("karpenter.sh/NodeClaim", {}, conditions(Ready="True", Disrupting="True"), SUSPENDED),
     ("hypershift.openshift.io/NodePool", {}, conditions(Ready="True", ValidReleaseImage="False"), DEGRADED),
     ("nmstate.io/NodeNetworkConfigurationPolicy", {}, conditions(Available="False", Ignored="True"), SUSPENDED),
+    ("nmstate.io/NodeNetworkConfigurationEnactment", {}, conditions(Available="True", Failing="False"), HEALTHY),
+    ("nmstate.io/NodeNetworkConfigurationEnactment", {}, conditions(Failing="True", Available="True"), DEGRADED),
+    ("nmstate.io/NodeNetworkConfigurationEnactment", {}, conditions(Failing="True", Progressing="True", Available="True"), PROGRESSING),
+    ("nmstate.io/NodeNetworkConfigurationEnactment", {}, conditions(Aborted="True", Available="True"), SUSPENDED),
     ("operator.openshift.io/IngressController", {}, conditions(Available="True", DeploymentReplicasAllAvailable="False"), PROGRESSING),
     ("operators.coreos.com/Subscription", {}, {"state": "UpgradePending", **conditions(CatalogSourcesUnhealthy="False")}, PROGRESSING),
     ("capsule.clastix.io/Tenant", {}, conditions(Ready="True", Cordoned="True"), SUSPENDED),
@@ -139,11 +144,18 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("kubevirt.io/VirtualMachine", {}, {"created": True, **conditions(Ready="False")}, PROGRESSING),
     ("apps.kruise.io/CloneSet", {"replicas": 2, "updateStrategy": {"partition": 0}}, CLONES | {"updatedAvailableReplicas": 2}, HEALTHY),
     ("apps.kruise.io/CloneSet", {"replicas": 2, "updateStrategy": {"partition": 1}}, CLONES | {"updatedAvailableReplicas": 2}, SUSPENDED),
+    ("game.kruise.io/GameServer", {}, READY_GAME, HEALTHY),
+    ("game.kruise.io/GameServer", {}, READY_GAME | {"desiredState": "Terminated"}, PROGRESSING),
+    ("game.kruise.io/GameServer", {}, READY_GAME | {"podStatus": conditions(KruisePodReady="False")}, DEGRADED),
+    ("game.kruise.io/GameServer", {}, READY_GAME | {"podStatus": conditions(Ready="False", KruisePodReady="True")}, PROGRESSING),
     ("opentelemetry.io/OpenTelemetryCollector", {}, {"scale": {"statusReplicas": "1/2"}}, PROGRESSING),
     ("opentelemetry.io/OpenTelemetryCollector", {}, {"scale": {"statusReplicas": "0/0"}}, DEGRADED),
     ("opentelemetry.io/OpenTelemetryCollector", {"mode": "daemonset"}, {"scale": {"statusReplicas": "0/0"}}, HEALTHY),
     ("opentelemetry.io/OpenTelemetryCollector", {"mode": "sidecar"}, {}, HEALTHY),
     ("cert-manager.io/Certificate", {}, conditions(Ready="True", Issuing="True"), PROGRESSING),
+    ("coralogix.com/Alert", {}, conditions(RemoteSynced="True"), HEALTHY),
+    ("coralogix.com/Alert", {}, conditions(RemoteSynced="False"), DEGRADED),
+    ("coralogix.com/RecordingRuleGroupSet", {}, conditions(Ready="True"), PROGRESSING),
     ("datadoghq.com/DatadogMetric", {}, None, PROGRESSING),
     ("grafana.integreatly.org/GrafanaDashboard", {}, conditions(NoMatchingInstance="True"), DEGRADED),
     ("policies.kyverno.io/ValidatingPolicy", {}, {"conditionStatus": {"ready": True, "conditions": [{"observedGeneration": 1}]}}, PROGRESSING),
