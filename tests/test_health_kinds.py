@@ -33,7 +33,11 @@ OK = {"Accepted": "True", "ResolvedRefs": "True"}
 CLONES = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "expectedUpdatedReplicas": 2}
 SYNCED = {"Ready": "True", "Synced": "True"}
 DRY = {"active": {"dry": {"sha": "b"}}, "proposed": {"dry": {"sha": "b"}}}
-READY_GAME = {"currentState": "Ready", "desiredState": "Ready", "podStatus": conditions(Ready="True", KruisePodReady="True")}
+READY_GAME = {
+    "currentState": "Ready",
+    "desiredState": "Ready",
+    "podStatus": conditions(Ready="True", KruisePodReady="True"),
+}
 ES = {"nodeSets": [{"count": 2}, {"count": 1}]}
 
 CASES: list[tuple[str, Any, Any, Health]] = [
