@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from tests.robustness.checker import Objects
-from tests.support import model_back, model_origins, model_people
+from tests.support import model_back, model_origins, model_overrides, model_people
 from tests.support.model_values import (
     FILLER,
     HEARTBEAT,
@@ -56,6 +56,8 @@ class Model:
         self.plans: dict[str, Key] = {}
         """Plan id -> what it stands for: the same is never said of something else, nor something else of the same."""
         self.by_hand: set[tuple[str, str]] = set()
+        self.overriding: list[tuple[str, str, str, tuple[str, ...]]] = []
+        """(application, environment, who, gates): what people want to get past at this moment."""
         self.rewound: set[str] = set()
         """Environments whose branch people took something from."""
         self.counted: Counter[str] = Counter()
@@ -140,6 +142,8 @@ class Model:
                 event = _event(self.objects.commit(oid).message)
                 self._judge_record(application, event, landed, left)
                 self._leave_behind(application)
+            over = [name for (app, name), known in self.known.items() if app == application and known.over]
+            assert not over, f"gates of {over} of {application} were overridden, and nothing came of it"
             if new != old and new:
                 self._compare(application, new)
             self.ledgers[application] = new
@@ -176,6 +180,7 @@ class Model:
             self._still(application, event)
             return
         known, at = self.known[application, name], datetime.fromisoformat(event["at"])
+        assert known.over is None or kind == "promoted", f"{known.over} overridden for {name}, and it {kind}"
         match kind:
             case "adopted":
                 self._adopted(application, name, event)
@@ -200,9 +205,11 @@ class Model:
                 model_people.said(self, event, at)
             case "frozen":
                 self._frozen(known, event)
+            case "overridden":
+                model_overrides.overridden(self, event)
             case "thawed":
                 assert self._by_people(event), f"nobody thawed {name}"
-                known.frozen = False
+                known.frozen = known.strict = False
             case "lifted":
                 assert self._by_people(event), f"nobody lifted anything of {name}"
                 assert event["commit"] in dict(known.kept_out())
@@ -289,8 +296,10 @@ class Model:
         self.promoted[plan] = commit
         judged = self._may(application, name, source, before, at)
         model_people.identify(self, event["plan_id"], model_people.key(self, application, name, source, before))
+        judged = model_overrides.let_in(self, event, judged)
         if judged.asked:
-            assert set(event["approvers"]) == judged.asked.approved, f"{commit} is there by {judged.asked.approved}"
+            said = {*event.get("approvers", ())}
+            assert said == judged.asked.approved, f"{commit} is there by {judged.asked.approved}, and {said} is said"
         assert not judged.gates, f"{source} landed on {name} of {application}: {judged.gates}"
         assert not judged.conflicts, f"{source} landed on {name} over conflicts in {judged.conflicts}"
         assert not judged.absorbed, f"{commit} changes nothing"
@@ -323,6 +332,7 @@ class Model:
             assert known.release
             assert known.release[0] in passed, f"{commit} is older than the release"
         else:
+            assert not known.strict, f"{name} of {application} went back, and it is frozen for everybody"
             if not self._by_people(event):
                 why_not = model_back.why_not(self, application, name, event["by"], target)
                 assert not why_not, f"{name} of {application} went back by itself, and {why_not}"
@@ -366,8 +376,9 @@ class Model:
     def _frozen(self, known: Known, event: dict[str, Any]) -> None:
         """By a person, or by an orchestrator that saw a rollback fail."""
         if self._by_people(event):
-            known.frozen = True
+            known.frozen, known.strict = True, event["strict"]
             return
+        assert not event["strict"], f"{event['by']} froze for everybody by itself"
         commit = event["commit"]
         assert not known.frozen, f"frozen for {commit}, and it was already"
         assert (known.watched, known.outcome, known.acted) == (commit, "failed", False), f"frozen for {commit}"
@@ -461,6 +472,7 @@ class Model:
             words = {(self.plans[a[0]], a[2]): (a[3], datetime.fromisoformat(a[4])) for a in said.get("answers", ())}
             assert words == known.said
             assert bool(said["frozen"]) == known.frozen
+            assert bool(said["frozen"] and said["frozen"]["strict"]) == known.strict
             assert {oid: fact[0] for oid, fact in said["facts"].items()}.items() <= known.word.items()
             seen = said.get("observed")
             assert (seen and (seen["revision"], seen["health"])) == known.seen

@@ -50,6 +50,9 @@ class Application:
 
     environments: Mapping[str, Rules]
     scope: tuple[str, ...] = ()
+    overriders: tuple[str, ...] = ()
+    """Who may get past gates, as emails in lower case, and past which."""
+    skip: tuple[str, ...] = ()
 
     @property
     def health(self) -> str:
@@ -136,6 +139,10 @@ class Known:
     backs: set[str] = field(default_factory=set)
     """The commits that went back themselves."""
     frozen: bool = False
+    strict: bool = False
+    """Whether what is frozen is so for everybody."""
+    over: tuple[str, frozenset[str]] | None = None
+    """(plan id, gates) that somebody got past, until it lands with the very next record."""
     epoch: int = 0
     said: dict[tuple[Key, str], tuple[str, datetime]] = field(default_factory=dict)
     """(plan, person) -> the last word, and when."""

@@ -10,14 +10,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from promotion import answers, observe, report
 from promotion.errors import PromotionError
-from promotion.model import Application, Environment, Spec, Verify
+from promotion.model import Application, Environment, Overrides, Spec, Verify
 from promotion.observe import Site
 from promotion.reconcile import (
     Result,
@@ -87,14 +87,21 @@ class Playground:
 
     def _application(self, name: str, app: model.Application) -> Application:
         environments = tuple(self._environment(name, app, e, rules) for e, rules in app.environments.items())
+        in_force: dict[str, Any] = {
+            "heartbeat": "10m",
+            "environments": {e.name: dict(e.deciding) for e in environments},
+        }
+        if app.overriders:
+            in_force["overrides"] = {"by": [*app.overriders], "skip": [*app.skip]}
         return Application(
             name,
             str(self.origin.path),
             f"refs/heads/promotion/{name}",
             environments,
-            {"heartbeat": "10m", "environments": {e.name: dict(e.deciding) for e in environments}},
+            in_force,
             model.HEARTBEAT,
             paths=app.scope,
+            overrides=Overrides(app.overriders, app.skip),
         )
 
     def _environment(self, application: str, app: model.Application, name: str, rules: model.Rules) -> Environment:
@@ -211,10 +218,10 @@ class Playground:
         with self._asked("lifted", by, application, name), self._allowed():
             lift(*self._at(by, application, name), commit)
 
-    def freeze(self, by: str, application: str, name: str) -> None:
+    def freeze(self, by: str, application: str, name: str, *, strict: bool = False) -> None:
         with self._asked("frozen", by, application, name), self._allowed():
             environments = [self.applications[application].environment(name)]
-            freeze(self.doors[by].sites[application], environments, "a person says so", None, strict=False)
+            freeze(self.doors[by].sites[application], environments, "a person says so", None, strict=strict)
 
     def thaw(self, by: str, application: str, name: str) -> None:
         with self._asked("thawed", by, application, name), self._allowed():
@@ -290,24 +297,34 @@ class Playground:
             return dict(zip(self.applications, together(tasks, sync=sync), strict=True))
         return {}
 
-    def promote(self, by: str, application: str, name: str, chosen: str | None) -> Result | None:
-        """One hop that a person asks for; None when it was refused in words, or whoever did it was killed."""
+    def promote(
+        self, by: str, application: str, name: str, chosen: str | None, over: tuple[str, tuple[str, ...]] | None = None
+    ) -> Result | None:
+        """One hop that a person asks for; None when it was refused in words, or whoever did it was killed.
+
+        `over`: somebody, and the gates that they want to get past.
+        """
         door, (site, environment) = self.doors[by], self._at(by, application, name)
+        who, past = over or (door.by, ())
         self.wait(timedelta(seconds=1))
         asked = [environment.source or "", *environment.requires]
 
         def read() -> None:
-            self.model.read(door.by, application, asked, self.now)
+            self.model.read(who, application, asked, self.now)
 
         read()
         door.before.append(read)  # it reads again when somebody was faster
+        wanted = (application, name, who, past)
         self.model.by_hand.add((application, name))
+        self.model.overriding.append(wanted)
         try:
             with self._mortal(by), self._allowed():
-                return promote(site, environment, chosen=chosen)
+                reason = "a person says so" if past else ""
+                return promote(replace(site, by=who), environment, chosen=chosen, override=past, reason=reason)
             return None
         finally:
             self.model.by_hand.discard((application, name))
+            self.model.overriding.remove(wanted)
 
     @contextmanager
     def _mortal(self, by: str) -> Iterator[None]:
