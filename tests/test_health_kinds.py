@@ -19,6 +19,12 @@ def conditions(**each: str) -> dict[str, Any]:
     return {"conditions": said(**each)}
 
 
+def on_demand(prefix: str, fewest: str) -> dict[str, Any]:
+    """Spark starts and ends executors as it needs them; `instances` is then only how many it begins with."""
+    settings = {"enabled": "true", "minExecutors": fewest}
+    return {"sparkConf": {f"spark.{prefix}dynamicAllocation.{key}": value for key, value in settings.items()}}
+
+
 def routed(*parents: tuple[int | None, dict[str, str]]) -> dict[str, Any]:
     """The status of a route: for each gateway the generation that it has seen, and what it says."""
     return {
@@ -30,6 +36,7 @@ def routed(*parents: tuple[int | None, dict[str, str]]) -> dict[str, Any]:
 
 
 OK = {"Accepted": "True", "ResolvedRefs": "True"}
+SPARK = {"applicationState": {"state": "RUNNING"}, "executorState": {"a": "RUNNING", "b": "RUNNING", "c": "FAILED"}}
 CLONES = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "expectedUpdatedReplicas": 2}
 SYNCED = {"Ready": "True", "Synced": "True"}
 DRY = {"active": {"dry": {"sha": "b"}}, "proposed": {"dry": {"sha": "b"}}}
@@ -126,6 +133,7 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("capsule.clastix.io/TenantResource", {"cordoned": True}, conditions(Ready="True"), SUSPENDED),
     # databases, queues, searches
     ("postgresql.cnpg.io/Cluster", {}, {"phase": "Cluster in healthy state", **conditions(Ready="True")}, HEALTHY),
+    ("postgresql.cnpg.io/Cluster", {}, {"phase": "Cluster in healthy state", **conditions(Ready="False")}, PROGRESSING),
     ("postgresql.cnpg.io/Cluster", {}, {"phase": "Failing over", **conditions(Ready="True")}, DEGRADED),
     ("postgresql.cnpg.io/Database", {}, {"applied": True, "observedGeneration": 2}, HEALTHY),
     ("postgresql.cnpg.io/Database", {}, {"applied": True}, PROGRESSING),
@@ -139,6 +147,20 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("druid.apache.org/Druid", {}, {"druidNodeStatus": {"druidNodeConditionType": "DruidNodePodNotReady"}}, PROGRESSING),
     # streams, serving, the rest
     ("flink.apache.org/FlinkDeployment", {}, {"reconciliationStatus": {"state": "DEPLOYED"}, "lifecycleState": "DEPLOYED"}, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", {"executor": {"instances": 2}}, SPARK, HEALTHY),
+    ("sparkoperator.k8s.io/SparkApplication", {"executor": {"instances": 3}}, SPARK, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", {}, SPARK, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", {"executor": {"instances": 0}}, SPARK | {"executorState": None}, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", {"executor": {"instances": 2}}, SPARK | {"executorState": None}, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", {"dynamicAllocation": {"enabled": True}}, SPARK, HEALTHY),
+    ("sparkoperator.k8s.io/SparkApplication", {"dynamicAllocation": {"enabled": True, "minExecutors": 3}}, SPARK, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", on_demand("", "2"), SPARK, HEALTHY),
+    ("sparkoperator.k8s.io/SparkApplication", on_demand("", "3"), SPARK, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", on_demand("streaming.", "2"), SPARK, HEALTHY),
+    ("sparkoperator.k8s.io/SparkApplication", on_demand("streaming.", "3"), SPARK, PROGRESSING),
+    ("sparkoperator.k8s.io/SparkApplication", on_demand("streaming.", "3") | {"executor": {"instances": 2}}, SPARK, PROGRESSING),
+    ("db.atlasgo.io/AtlasSchema", {}, conditions(Ready="False GettingDevDB"), PROGRESSING),
+    ("db.atlasgo.io/AtlasSchema", {}, conditions(Ready="False ApplyingSchema"), DEGRADED),
     ("numaflow.numaproj.io/Pipeline", {}, {"phase": "Running"}, PROGRESSING),
     ("numaflow.numaproj.io/Pipeline", {}, {"phase": "Paused", "observedGeneration": 2}, SUSPENDED),
     ("serving.knative.dev/Service", {}, conditions(Ready="True", ConfigurationsReady="True", RoutesReady="Unknown"), PROGRESSING),
@@ -157,6 +179,16 @@ CASES: list[tuple[str, Any, Any, Health]] = [
     ("opentelemetry.io/OpenTelemetryCollector", {"mode": "daemonset"}, {"scale": {"statusReplicas": "0/0"}}, HEALTHY),
     ("opentelemetry.io/OpenTelemetryCollector", {"mode": "sidecar"}, {}, HEALTHY),
     ("cert-manager.io/Certificate", {}, conditions(Ready="True", Issuing="True"), PROGRESSING),
+    ("external-secrets.io/ExternalSecret", {}, conditions(Ready="True"), HEALTHY),
+    ("external-secrets.io/ExternalSecret", {}, conditions(Ready="True") | {"syncedResourceVersion": "2-f00"}, HEALTHY),
+    ("external-secrets.io/ExternalSecret", {}, conditions(Ready="True") | {"syncedResourceVersion": "1-f00"}, PROGRESSING),
+    ("external-secrets.io/PushSecret", {}, conditions(Ready="True") | {"syncedResourceVersion": "22-f00"}, PROGRESSING),
+    (
+        "external-secrets.io/ExternalSecret",
+        {"refreshPolicy": "CreatedOnce"},
+        conditions(Ready="True") | {"syncedResourceVersion": "1-f00"},
+        HEALTHY,
+    ),
     ("coralogix.com/Alert", {}, conditions(RemoteSynced="True"), HEALTHY),
     ("coralogix.com/Alert", {}, conditions(RemoteSynced="False"), DEGRADED),
     ("coralogix.com/RecordingRuleGroupSet", {}, conditions(Ready="True"), PROGRESSING),
