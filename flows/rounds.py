@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +31,7 @@ from promotion.errors import PromotionError, TemporaryError
 from promotion.model import Environment
 from promotion.observe import Site
 from promotion.sites import by_repository, open_sites, utc_now
+from promotion.stop import Stop
 from promotion.texts import short
 from promotion.view import Plan
 
@@ -151,7 +151,7 @@ def run_rounds(options: Mapping[str, Any], environ: Mapping[str, str]) -> int:
     loops run too) and `rounds_only` (whether the deployments are a pool's).
     """
     config = Path(options["config"])
-    stop = threading.Event()
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     pipeline = load(config)

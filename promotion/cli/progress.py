@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -11,6 +10,7 @@ from types import TracebackType
 from promotion.cli.context import Call
 from promotion.cli.output import plain
 from promotion.reconcile import Result, Steps
+from promotion.stop import Stop
 
 
 class Progress:
@@ -40,7 +40,7 @@ class Progress:
         sys.stderr.flush()
 
 
-def followed(call: Call, begin: Callable[[Callable[[], bool]], Steps], seconds: float, stop: threading.Event) -> Result:
+def followed(call: Call, begin: Callable[[Callable[[], bool]], Steps], seconds: float, stop: Stop) -> Result:
     """Follows what is waited for, and says so, until it is over, time is, or somebody wants an end."""
     until, pause = time.monotonic() + seconds, 1.0
     steps = begin(lambda: time.monotonic() >= until or stop.is_set())

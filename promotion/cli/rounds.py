@@ -23,6 +23,7 @@ from promotion.observe import Site
 from promotion.reconcile import Result, Round, Task, Ticks, together
 from promotion.reconcile.rounds import always
 from promotion.sites import by_repository
+from promotion.stop import Stop
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class Loop:
         answer(self.call, {"hops": hops, "errors": [as_data(e) for e in errors]}, lines)
         return worst(0, *(turn.status for turn in turns))
 
-    def until(self, stop: threading.Event, seconds: float) -> int:
+    def until(self, stop: Stop, seconds: float) -> int:
         """Rounds until somebody wants an end. A verification that failed is never forgotten, other trouble once it is over.
 
         A repository that takes longer than a round is left out of the rounds until it is done.

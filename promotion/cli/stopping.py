@@ -10,12 +10,13 @@ from types import FrameType
 
 from promotion.cli.context import Call
 from promotion.cli.output import note
+from promotion.stop import Stop
 
 
 @contextmanager
-def stopping(call: Call) -> Iterator[threading.Event]:
-    """An event that is set when somebody wants an end. Raises KeyboardInterrupt where they insist."""
-    wished = threading.Event()
+def stopping(call: Call) -> Iterator[Stop]:
+    """What is set when somebody wants an end. Raises KeyboardInterrupt where they insist."""
+    wished = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield wished
         return

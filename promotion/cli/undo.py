@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
 from typing import Annotated
@@ -20,6 +19,7 @@ from promotion.cli.stopping import stopping
 from promotion.errors import ContendedError, PromotionError
 from promotion.model import Environment
 from promotion.observe import Site
+from promotion.stop import Stop
 
 
 def rollback(
@@ -78,7 +78,7 @@ def _went_back(
     target: Environment,
     what: tuple[str | None, str, bool],
     seconds: float | None,
-    stop: threading.Event,
+    stop: Stop,
 ) -> remote.Done:
     (to, reason, dry_run), began = what, time.monotonic()
     try:
