@@ -103,7 +103,7 @@ def test_what_is_started_exists(deployment: dict[str, Any]) -> None:
         return
     assert program in PROJECT["project"]["scripts"]
     verbs: Any = typer.main.get_command(app)
-    assert verbs.commands[words[0]].make_context(words[0], words[1:]).params["every"] == "30s"
+    assert verbs.get_command(None, words[0]).make_context(words[0], words[1:]).params["every"] == "30s"
 
 
 PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text("utf-8"))

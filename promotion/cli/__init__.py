@@ -1,14 +1,14 @@
 """The command line: verbs, global options, and the one place where errors become exit statuses. Only here things are printed.
 
 Exit status: 0 done or nothing to do, 1 a bug, 2 usage or configuration, 3 waiting, 4 refused, 5 conflict, 6 verification failed,
-75 temporary. The verbs themselves are in `look`, `past`, `act`, `people`, `proposals`, `initial`, `setup` and `waiting`.
+75 temporary. What verbs there are, and where, stands in `verbs`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
@@ -16,10 +16,10 @@ from typing import Annotated
 import typer
 
 import promotion
-from promotion.cli import act, approving, initial, look, past, people, proposals, setup, undo, waiting
 from promotion.cli.context import Call
 from promotion.cli.output import bug, failed, give_back_log, set_up_log
 from promotion.cli.usage import as_error
+from promotion.cli.verbs import MARKUP, Verbs
 from promotion.errors import PromotionError
 
 EXAMPLES = """Examples
@@ -37,10 +37,11 @@ promotion run --every 30s --sync
 `promotion VERB --help` says more about each."""
 
 app = typer.Typer(
+    cls=Verbs,
     add_completion=True,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=EXAMPLES,
 )
@@ -74,43 +75,8 @@ def globally(
         raise typer.Exit(2)
 
 
-VERBS: tuple[tuple[str, Callable[..., int], str, str], ...] = (
-    ("status", look.status, "Look", "promotion status 'prod-*' --live"),
-    ("plan", look.plan, "Look", "promotion plan prod --diff"),
-    ("history", past.history, "Look", "promotion history prod --since 2d --event promoted,failed"),
-    ("where", past.where, "Look", "promotion where 4f2a91c"),
-    ("wait", waiting.wait, "Look", "promotion wait prod --commit 4f2a91c --for 30m"),
-    ("drift", proposals.drift, "Look", "promotion drift 'prod-*' --diff"),
-    ("audit", past.audit, "Look", "promotion -a shop audit"),
-    ("promote", act.promote, "Act", "promotion promote prod --wait 15m"),
-    ("rollback", undo.rollback, "Act", "promotion rollback prod --reason 'errors at checkout'"),
-    ("run", act.run, "Act", "promotion run --every 30s --sync"),
-    ("observe", act.observe, "Act", "promotion observe qa"),
-    ("sync", act.sync, "Act", "promotion sync dev --every 30s"),
-    ("approve", approving.approve, "Decide", "promotion approve 7c1e9a42"),
-    ("reject", approving.reject, "Decide", "promotion reject 7c1e9a42 --reason 'not before the weekend'"),
-    ("withdraw", approving.withdraw, "Decide", "promotion withdraw 7c1e9a42"),
-    ("hold", people.hold, "Decide", "promotion hold prod 4f2a91c --reason 'memory leak'"),
-    ("lift", people.lift, "Decide", "promotion lift prod 4f2a91c"),
-    ("freeze", people.freeze, "Decide", "promotion freeze 'prod-*' --until 2h --reason 'an incident'"),
-    ("thaw", people.thaw, "Decide", "promotion thaw 'prod-*'"),
-    ("backport", proposals.backport, "Decide", "promotion backport prod --reason 'the limit is for all'"),
-    ("resolve", proposals.resolve, "Decide", "promotion resolve prod"),
-    ("adopt", people.adopt, "Decide", "promotion adopt prod --source 4f2a91c"),
-    ("configure", people.configure, "Decide", "promotion configure --reason 'soak for two hours'"),
-    ("init", initial.init, "Set up", "promotion init --repository URL --environments dev=develop,prod=main"),
-    ("validate", setup.validate, "Set up", "promotion validate --online"),
-    ("serve", setup.serve, "Set up", "promotion serve --with-server --every 30s"),
-    ("demo", setup.demo, "Set up", "promotion demo"),
-    ("schema", look.schema, "Set up", "promotion schema > environments.schema.json"),
-)
-
-for _name, _verb, _panel, _example in VERBS:
-    app.command(_name, rich_help_panel=_panel, epilog=f"Example: `{_example}`")(_verb)
-
-
 _command = cache(partial(typer.main.get_command, app))
-"""All verbs, made once in a process."""
+"""Made once in a process."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -28,7 +28,7 @@ def as_error(exc: typer.TyperException, words: Sequence[str]) -> ConfigError:
         return ConfigError(f"no option `{option}`{nearest(option, options)}", where=path, hint=hint)
     message = seen.format_message() if hasattr(exc, "format_message") else str(exc)
     if message.startswith("No such command") and context:
-        word = next((w for w in words if w not in context.command.commands and f"'{w}'" in message), words[-1])
-        verbs = list(context.command.commands)
+        verbs = context.command.list_commands(context)
+        word = next((w for w in words if w not in verbs and f"'{w}'" in message), words[-1])
         return ConfigError(f"no verb `{word}`{nearest(word, verbs)}", hint=hint)
     return ConfigError(" ".join(message.split()), where=path, hint=hint)
