@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from promotion.errors import ConfigError, PromotionError
 from promotion.model import Application, Environment, Pipeline
 from promotion.observe import Site
 from promotion.repository.signing import TO_SIGN
-from promotion.sites import check_names, matching, only, open_sites
+from promotion.sites import cache_folder, check_names, matching, only, open_sites
 from promotion.texts import duration
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ def call_of(context: typer.Context) -> Call:
 
 def pipeline_of(call: Call) -> Pipeline:
     """The file, with only the applications that `-a` names. Raises ConfigError."""
-    pipeline = config.load(call.config)
+    pipeline = config.load(call.config, cache_folder(call.environ))
     return pipeline if call.application is None else only(pipeline, call.application, "-a")
 
 
@@ -141,7 +142,7 @@ def _complete(context: typer.Context, incomplete: str) -> list[str]:
     """Names of environments in the file, for the shell."""
     path = (context.parent.params if context.parent else {}).get("config") or "environments.yaml"
     try:
-        applications = config.load(Path(path)).applications
+        applications = config.load(Path(path), cache_folder(os.environ)).applications
     except (ConfigError, OSError):
         return []
     names = dict.fromkeys(e.name for a in applications for e in a.environments)

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from promotion.config import credentials, document, healthrules, people, trust
+from promotion.config import credentials, document, healthrules, known, people, trust
 from promotion.config.consistency import findings
-from promotion.config.document import SIZE, Steps
+from promotion.config.document import SIZE, Document, Problem, Steps
 from promotion.config.places import directory
 from promotion.config.questions import rooted
 from promotion.config.schema import problems, schema
@@ -29,8 +29,11 @@ DECIDING = ("from", "requires", "strategy", "history", "protect", "gates", "heal
 HEARTBEAT = "10m"
 
 
-def load(path: Path) -> Pipeline:
-    """Reads a file. Raises ConfigError, with one line for each problem."""
+def load(path: Path, cache: Path | None = None) -> Pipeline:
+    """Reads a file. Raises ConfigError, with one line for each problem.
+
+    `cache` is a folder that remembers texts that follow the schema: of one of those, only the rest is asked.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(SIZE + 1)
@@ -40,7 +43,7 @@ def load(path: Path) -> Pipeline:
         raise _unread(path, "is a directory, not a file", "promotion -c DIRECTORY/environments.yaml") from exc
     except (OSError, ValueError) as exc:
         raise _unread(path, (getattr(exc, "strerror", None) or str(exc)).lower()) from exc
-    return parse(text, path)
+    return parse(text, path, cache)
 
 
 def _unread(path: Path, what: str, hint: str | None = None) -> ConfigError:
@@ -48,13 +51,13 @@ def _unread(path: Path, what: str, hint: str | None = None) -> ConfigError:
     return ConfigError(what, where=name, hint=hint, problems=(f"{name}: {what}",))
 
 
-def parse(text: bytes, path: Path) -> Pipeline:
+def parse(text: bytes, path: Path, cache: Path | None = None) -> Pipeline:
     """The file's content as a Pipeline; `path` is the file's name as the user gave it. Raises ConfigError."""
     name = document.plain(str(path), 200)
     read = document.read(text, name)
     raw = read.data if isinstance(read.data, dict) else {}
     base = path.absolute().parent
-    judged = problems(read)
+    judged = _judged(read, text, path, cache)
     data = _sound(raw, judged, ())
     named = list(applications(data, raw, base))
     found = [read.problem(f.steps, f.text, at_key=f.at_key) for f in findings(data, raw, named, base)]
@@ -63,6 +66,16 @@ def parse(text: bytes, path: Path) -> Pipeline:
     if wrong := [*read.problems, *judged.values(), *(p for p in found if p.steps not in judged)]:
         raise document.failure(name, wrong)
     return _pipeline(data, named, base, path)
+
+
+def _judged(read: Document, text: bytes, path: Path, cache: Path | None) -> Mapping[Steps, Problem]:
+    """What does not follow the schema."""
+    if cache is not None and known.is_known(cache, path, text):
+        return {}
+    found = problems(read)
+    if cache is not None and not found:
+        known.keep(cache, path, text)
+    return found
 
 
 def _sound(value: Any, wrong: Mapping[Steps, Any], steps: Steps) -> Any:

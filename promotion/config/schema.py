@@ -7,13 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.validators import extend
+from typing import TYPE_CHECKING, Any
 
 from promotion.config.document import Document, Problem, Steps, plain, said
 from promotion.spelling import nearest, similar
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _KINDS = {
     "object": "a mapping",
@@ -27,9 +27,15 @@ _KINDS = {
 
 
 @cache
+def written() -> bytes:
+    """schema.json as it stands there."""
+    return Path(__file__).parents[1].joinpath("schema.json").read_bytes()
+
+
+@cache
 def schema() -> dict[str, Any]:
     """The JSON Schema of environments.yaml; editors complete from it."""
-    loaded: dict[str, Any] = json.loads(Path(__file__).parents[1].joinpath("schema.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads(written())
     return loaded
 
 
@@ -45,15 +51,17 @@ def problems(document: Document) -> dict[Steps, Problem]:
 
 @cache
 def _validator() -> Any:
+    from jsonschema import Draft202012Validator, ValidationError  # a tenth of a second
+    from jsonschema.validators import extend
+
+    def whole(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            yield ValidationError("pattern")
+
     # Whole texts only (`$` alone would let a newline follow), and whole numbers written as such.
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    strict = extend(Draft202012Validator, {"pattern": _pattern}, type_checker=types)  # type: ignore[no-untyped-call]
+    strict = extend(Draft202012Validator, {"pattern": whole}, type_checker=types)  # type: ignore[no-untyped-call]
     return strict(schema())
-
-
-def _pattern(_: Any, pattern: str, value: Any, __: Any) -> Iterator[ValidationError]:
-    if isinstance(value, str) and not re.fullmatch(pattern, value):
-        yield ValidationError("pattern")
 
 
 def _translated(document: Document, steps: Steps, error: ValidationError) -> Iterator[tuple[Steps, Problem]]:
