@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from promotion.engines import flux as engine
 from promotion.engines.flux.inventory import SOURCES, Ref
-from promotion.engines.flux.tree import whole
 from promotion.model import Health, Subject
 from tests.support import flux
 from tests.support.flux import BRANCH, DIGEST, URL, M, P, at, condition, image, imaged, packed, release, repository
 from tests.support.kubestub import KubeStub
 from tests.test_engine_flux_fleet import Watched
-from tests.test_engine_flux_tree import CHART, CHILD, TOP, health, shelf_of, walk
+from tests.test_engine_flux_tree import CHART, CHILD, TOP, health, shelf_of, walk, whole
 
 HEALTHY, PROGRESSING, UNKNOWN, SUSPENDED = Health.HEALTHY, Health.PROGRESSING, Health.UNKNOWN, Health.SUSPENDED
 OTHER = "sha256:" + "1" * 64

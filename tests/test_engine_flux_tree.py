@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from promotion.engines.contract import Deployed
 from promotion.engines.flux.inventory import KUSTOMIZATION, SOURCES, Ref
-from promotion.engines.flux.tree import Walk, whole
+from promotion.engines.flux.tree import together
+from promotion.engines.flux.walk import Walk
 from promotion.errors import ConfigError, TemporaryError
 from promotion.model import Health, Reading, Subject
 from tests.support import flux
@@ -42,6 +43,11 @@ def said(live: Mapping[str, Any]) -> Reading:
 
 def walk(shelf: Mapping[Ref, Any]) -> Walk:
     return Walk(shelf, SUBJECT, SUBJECT.repository, said, NOW)
+
+
+def whole(top: Ref, one: Walk) -> Deployed:
+    """What one Kustomization alone comes to."""
+    return together([top], one)[0]
 
 
 def judged(*objects: Mapping[str, Any], **others: Any) -> Deployed:

@@ -16,6 +16,7 @@ from tests.mutants import (
     proposals,
     records,
     undoing,
+    values,
 )
 
 MUTANTS = (
@@ -34,4 +35,5 @@ MUTANTS = (
     *proposals.MUTANTS,
     *records.MUTANTS,
     *undoing.MUTANTS,
+    *values.MUTANTS,
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from promotion.engines.flux.inventory import OWN, SOURCES, Ref
@@ -21,7 +22,16 @@ log = logging.getLogger(__name__)
 
 AGAIN = timedelta(seconds=30)
 """How long after a request that brought nothing the same is asked again."""
-_OURS = re.compile(r"\S+ promotion ([0-9a-f]{40})")
+_OURS = re.compile(r"(\S+) promotion ([0-9a-f]{40})( applied)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One of ours: for this commit, and `applied` when the commit was there already."""
+
+    at: datetime
+    commit: str
+    applied: bool
 
 
 def due(live: Live, from_: Source, expected: str, now: datetime) -> Live | None:
@@ -36,34 +46,34 @@ def due(live: Live, from_: Source, expected: str, now: datetime) -> Live | None:
     return live if not working and to_be_asked(live, expected, now) else None
 
 
-def to_be_asked(live: Live, expected: str, now: datetime) -> bool:
+def to_be_asked(live: Live, expected: str, now: datetime, *, applied: bool = False) -> bool:
+    """`applied`: only what was asked for when the commit was there is the same request."""
     if live.suspended:
         log.info("%s is not asked to look at Git: it is suspended", live)
         return False
-    last = _last(live, expected)
+    last = _last(live, expected, applied=applied)
     return last is None or (not live.pending and not timedelta(0) <= now - last < AGAIN)
 
 
-def _last(live: Live, expected: str) -> datetime | None:
+def _last(live: Live, expected: str, *, applied: bool = False) -> datetime | None:
     """When we asked it for this commit last, as far as the object says."""
-    if asked_for(live.asked) != expected:
-        return None
+    asked = request(live.asked)
+    return asked.at if asked and asked.commit == expected and (asked.applied or not applied) else None
+
+
+def request(text: str | None) -> Request | None:
+    """What is asked for, if it is a request of ours."""
+    found = _OURS.fullmatch(text or "")
     try:
-        return instant((live.asked or "").partition(" ")[0])
+        return Request(instant(found[1]), found[2], bool(found[3])) if found else None
     except ValueError:
         return None
 
 
-def asked_for(request: str | None) -> str | None:
-    """The commit that a request of ours names."""
-    found = _OURS.fullmatch(request or "")
-    return found[1] if found else None
-
-
-def ask(cluster: Cluster, live: Live, expected: str, now: datetime) -> None:
+def ask(cluster: Cluster, live: Live, expected: str, now: datetime, *, applied: bool = False) -> None:
     """Raises PromotionError."""
     group, kind = next((what for what in OWN if what[1] == live.kind), (SOURCES, live.kind))
     ref = Ref(group, kind, live.namespace, live.name)
-    body = {"metadata": {"annotations": {REQUESTED: f"{iso(now)} promotion {expected}"}}}
+    body = {"metadata": {"annotations": {REQUESTED: f"{iso(now)} promotion {expected}{' applied' * applied}"}}}
     cluster.patch(kind_of(cluster, ref), live.name, live.namespace, body, manager="promotion")
     log.info("%s is asked to look at Git for %s", live, expected[:7])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,8 @@ from promotion.engines.flux.inventory import KUSTOMIZATION, OWN, SOURCES, Ref
 from promotion.engines.flux.reading import fill, kind_of
 from promotion.engines.flux.source import check_ours, source
 from promotion.engines.flux.status import Live, taken
-from promotion.engines.flux.tree import Shelf, Walk, source_of, whole
+from promotion.engines.flux.tree import source_of, together
+from promotion.engines.flux.walk import Shelf, Walk
 from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, PromotionError
 from promotion.health import Rules, judge, rules
@@ -95,8 +97,9 @@ def _below(each: Question, walk: Walk) -> set[Ref]:
 
 
 def _to_be_confirmed(walk: Walk) -> set[Ref]:
-    """What Flux deploys by, and the sources of what is below: those may have been read for another environment, before this one's commit came."""
-    return {ref for ref in walk.used if ref.what in OWN} | walk.sources
+    """What Flux deploys by, and the sources and values of what is below: those may have been read for another environment, before
+    this one's commit came."""
+    return {ref for ref in walk.used if ref.what in (*OWN, ("", "ConfigMap"))} | walk.sources
 
 
 def _confirmed(first: Deployed | PromotionError, second: Deployed | PromotionError) -> Deployed | PromotionError:
@@ -110,7 +113,7 @@ def _confirmed(first: Deployed | PromotionError, second: Deployed | PromotionErr
 
 def _answer(each: Question, walk: Walk, cluster: Cluster) -> Deployed | PromotionError:
     try:
-        said = [(top.name, whole(top, walk)) for top in each.tops]
+        said = [(top.name, one) for top, one in zip(each.tops, together(each.tops, walk), strict=True)]
     except PromotionError as exc:
         return _told(exc, each, walk.shelf, cluster)
     if walk.wanted:
@@ -127,11 +130,8 @@ def _read(cluster: Cluster, questions: Sequence[Question], shelf: dict[Ref, Any]
         wanted: dict[Ref, str] = {}
         for each in questions:
             walk = each.walk(shelf)
-            for top in each.tops:
-                try:
-                    whole(top, walk)
-                except PromotionError:
-                    continue  # told when all is read
+            with suppress(PromotionError):  # told when all is read
+                together(each.tops, walk)
             wanted |= walk.wanted
         if not wanted:
             break
@@ -156,34 +156,37 @@ def _told(exc: PromotionError, each: Question, shelf: Shelf, cluster: Cluster) -
 
 def ask_for(settings: Mapping[str, Any], subject: Subject) -> None:
     """Asks whoever is to be asked next for the commit that is expected. Raises PromotionError."""
-    cluster, each = connect(settings, subject.environ), question(settings, subject)
+    cluster, each, now = connect(settings, subject.environ), question(settings, subject), datetime.now(UTC)
+    asked = []
     for top in each.tops:
         try:
-            _ask_for(cluster, each, top)
+            asked.append(_ask_for(cluster, each, top, now))
         except ValueError as exc:
             raise ConfigError(f"{top} cannot be read: {exc}") from exc
+    if subject.revision and not any(asked):
+        _ask_readers(cluster, each, now)
 
 
-def _ask_for(cluster: Cluster, each: Question, top: Ref) -> None:
+def _ask_for(cluster: Cluster, each: Question, top: Ref, now: datetime) -> bool:
     live = _taken(cluster, top)
     from_ = source(_taken(cluster, source_of(live)))
     check_ours(from_, each.subject, each.repository)
-    now, expected = datetime.now(UTC), each.subject.revision
-    if expected and (who := asking.due(live, from_, expected, now)):
+    expected = each.subject.revision
+    who = asking.due(live, from_, expected, now) if expected else None
+    if expected and who:
         asking.ask(cluster, who, expected, now)
-    elif expected:
-        _ask_releases(cluster, replace(each, tops=(top,)), now)
+    return who is not None
 
 
-def _ask_releases(cluster: Cluster, each: Question, now: datetime) -> None:
+def _ask_readers(cluster: Cluster, each: Question, now: datetime) -> None:
     """Those that may not have looked at their values since the commit was applied, once all else is well."""
     shelf = dict[Ref, Any]()
     _read(cluster, [each], shelf, None)
     walk = each.walk(shelf)
-    revision = whole(each.tops[0], walk).revision
+    revision = together(each.tops, walk)[0].revision
     for live in walk.unasked.values():
-        if revision and asking.to_be_asked(live, revision, now):
-            asking.ask(cluster, live, revision, now)
+        if revision and asking.to_be_asked(live, revision, now, applied=True):
+            asking.ask(cluster, live, revision, now, applied=True)
 
 
 def _taken(cluster: Cluster, ref: Ref) -> Live:

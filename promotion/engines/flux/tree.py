@@ -5,62 +5,52 @@ Whatever is not on the shelf yet is named, so that all of it can be read with on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from promotion.engines.contract import Deployed
-from promotion.engines.flux import chart, helm, kustomization, values
-from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, SOURCES, Ref, entries, left
+from promotion.engines.flux import chart, helm, kustomization, readers
+from promotion.engines.flux.inventory import HELM_RELEASE, KUSTOMIZATION, OWN, SOURCES, Ref, entries, left
 from promotion.engines.flux.source import GIT, OCI, Source, check_ours, source
 from promotion.engines.flux.status import Live, mapping, taken
-from promotion.errors import ConfigError, PromotionError
-from promotion.model import WORST_FIRST, Health, Reading, Subject
+from promotion.engines.flux.walk import Below, Walk
+from promotion.errors import ConfigError
+from promotion.model import WORST_FIRST, Health, Reading
 from promotion.said import one_line
 from promotion.texts import short
 
-Shelf = Mapping[Ref, Any]
-"""What was read: an object, None for one that is not there, or the error that kept it from being read."""
+
+def together(tops: Sequence[Ref], walk: Walk) -> list[Deployed]:
+    """Of each Kustomization what it and all below it come to; what one of them applies may be values of another.
+
+    Raises ConfigError for a Kustomization that is not there, or does not follow the environment's branch."""
+    below = Below()
+    said = [_told(top, walk, below) for top in tops]
+    revision = said[0].revision
+    if revision is None or not all(each.revision == revision and _well(each) for each in said):
+        return said
+    found = readers.unsettled(below, revision, walk)
+    return [
+        replace(each, reading=worst([each.reading, *(reading for at, reading in found if at == top)]))
+        if each.reading
+        else each
+        for top, each in zip(tops, said, strict=True)
+    ]
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """`judge` says how any one object is. `wanted` and `used` are filled on the way: what is to be read, in which version
-    ("": any), and what the answer rests on; `sources` are those of the latter that a commit may change. `unasked` are those
-    that have to be asked to look again, when all else is well."""
-
-    shelf: Shelf
-    subject: Subject
-    repository: str
-    judge: Callable[[Mapping[str, Any]], Reading]
-    now: datetime
-    wanted: dict[Ref, str] = field(default_factory=dict)
-    used: set[Ref] = field(default_factory=set)
-    sources: set[Ref] = field(default_factory=set)
-    unasked: dict[str, Live] = field(default_factory=dict)
-
-    def take(self, ref: Ref, version: str = "") -> Any:
-        """What is on the shelf, else None. Raises the error that kept it from being read."""
-        if ref not in self.shelf:
-            self.wanted[ref] = version
-            return None
-        self.used.add(ref)
-        found = self.shelf[ref]
-        if isinstance(found, PromotionError):
-            raise found
-        return found
+def _well(said: Deployed) -> bool:
+    return said.reading is not None and said.reading.health is Health.HEALTHY
 
 
-def whole(top: Ref, walk: Walk) -> Deployed:
-    """Raises ConfigError for a Kustomization that is not there, or does not follow the environment's branch."""
+def _told(top: Ref, walk: Walk, below: Below) -> Deployed:
     try:
-        return _whole(top, walk)
+        return _whole(top, walk, below)
     except ValueError as exc:
         return Deployed(None, Reading(Health.UNKNOWN, one_line(f"{top} cannot be read: {exc}", 400)))
 
 
-def _whole(top: Ref, walk: Walk) -> Deployed:
+def _whole(top: Ref, walk: Walk, below: Below) -> Deployed:
     pending = Deployed(None, Reading(Health.UNKNOWN, f"{top} is not read yet"))
     read = walk.take(top)
     if read is None:
@@ -76,10 +66,11 @@ def _whole(top: Ref, walk: Walk) -> Deployed:
         raise ConfigError(f"its source, {ref}, is not there", where=str(live))
     from_ = source(taken(found))
     check_ours(from_, walk.subject, walk.repository)
+    below.readers.append((top, read))
     said = kustomization.judge(live, from_, walk.now)
     if said.reading is None or said.reading.health is not Health.HEALTHY or said.revision is None:
         return said
-    return Deployed(said.revision, worst([said.reading, *_below(read, from_, said.revision, walk)]))
+    return Deployed(said.revision, worst([said.reading, *_objects(live, from_, said.revision, walk, below)]))
 
 
 def source_of(live: Live) -> Ref:
@@ -102,25 +93,16 @@ def worst(readings: list[Reading]) -> Reading:
 # --- below it --------------------------------------------------------------------------------------------------------
 
 
-def _below(top: Any, from_: Source, revision: str, walk: Walk) -> list[Reading]:
-    """What is to be said of everything that it made, and that what it made has made; then, if all is well, of values."""
-    made, readers = set[Ref](), list[Any]()
-    found = list(_objects(taken(top), from_, revision, walk, made, readers))
-    if all(each.health is Health.HEALTHY for each in found):
-        found += [reading for read in readers for reading in _values(read, made, revision, walk)]
-        found += _values(top, made, None, walk)
-    return found
-
-
-def _objects(
-    top: Live, from_: Source, revision: str, walk: Walk, everything: set[Ref], readers: list[Any]
-) -> Iterator[Reading]:
-    known = {Ref(*KUSTOMIZATION, top.namespace, top.name)}
+def _objects(top: Live, from_: Source, revision: str, walk: Walk, below: Below) -> Iterator[Reading]:
+    """What is to be said of everything that it made, and that what it made has made."""
+    above = Ref(*KUSTOMIZATION, top.namespace, top.name)
+    below.kustomizations.append(top)
+    known = {above}
     owners = [top]
     while owners:
         owner = owners.pop()
         made = entries(owner)
-        everything.update(made)
+        below.made.update(made)
         if owner is top and not made:
             yield Reading(Health.UNKNOWN, f"{top} applied no object at all")
         refs = [ref for ref in left(owner, made) if ref not in known]
@@ -130,16 +112,16 @@ def _objects(
             continue
         for ref in refs:
             read = walk.take(ref, made[ref])
+            below.readers += [(above, read)] if read and ref.what in OWN else []
             if read is None:
                 yield Reading(Health.MISSING, f"{ref}, which {owner} made, is not there")
             elif ref.what == KUSTOMIZATION:
                 reading = _kustomization(taken(read), from_, revision, walk)
                 yield reading
                 owners += [taken(read)] if reading.health is Health.HEALTHY else []
-                readers.append(read)
+                below.kustomizations.append(taken(read))
             elif ref.what == HELM_RELEASE:
                 yield from _release(taken(read), from_, revision, walk, owners)
-                readers.append(read)
             else:
                 reading = walk.judge(read)
                 yield Reading(reading.health, one_line(f"{ref}: {reading.reason}", 300))
@@ -225,28 +207,3 @@ def _held(live: Live, ref: Ref, walk: Walk, *, holds: bool) -> Source | Reading:
         return Reading(Health.PROGRESSING, f"{live}: {ref}, where its chart is, is not there")
     held = source(taken(read))
     return chart.unsettled(held, holds=holds) or held
-
-
-def _values(read: Any, made: Collection[Ref], revision: str | None, walk: Walk) -> Iterator[Reading]:
-    """What is to be said of values that the commit may have changed, and who reads them may not have looked at since.
-
-    Without a revision it is who applied it: a look that was asked for may have read them before it changed them.
-    """
-    live = taken(read)
-    if revision and values.is_handled(live, revision):
-        return
-    for ref in values.of_commit(live, made):
-        why = f"{live}: nothing says whether Flux has looked at its {ref.kind} {ref.name} as it is now"
-        hint = "`refresh: annotate` asks for that; " if revision else ""
-        hint += "what kustomize names by its content needs no asking"
-        try:
-            # Secrets are not ours to read.
-            found = walk.take(ref, "v1") if ref.kind == "ConfigMap" else None
-        except ConfigError:
-            found = None
-        if found is not None and values.is_after(read, found):
-            continue
-        if revision:
-            walk.unasked[str(live)] = live
-        waits = found is not None or ref in walk.wanted
-        yield Reading(Health.PROGRESSING if waits else Health.UNKNOWN, one_line(f"{why} ({hint})", 400))
