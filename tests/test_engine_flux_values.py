@@ -40,9 +40,9 @@ def ref(text: str) -> dict[str, Any]:
     return {"kind": kind, "name": name, **({"optional": True} if text.endswith("?") else {})}
 
 
-def applied(commit: str = M) -> str:
-    """What is asked for when a commit is applied."""
-    return f"{iso(BEGAN)} promotion {commit} applied"
+def applied(commit: str = M, after: timedelta = timedelta(0)) -> str:
+    """What is asked for when a commit is applied, so long after BEGAN."""
+    return f"{iso(BEGAN + after)} promotion {commit} applied"
 
 
 def entry(
@@ -225,8 +225,9 @@ def test_race_the_commit_may_have_removed_values(named: str) -> None:
     assert said(hr(named), None, [CHART], now, before).health is PROGRESSING
     assert said(hr(named, looked=21 * MINUTE), None, [CHART], now, before).health is PROGRESSING
     assert said(hr(named, looked=22 * MINUTE), None, [CHART], now, before).health is HEALTHY
-    assert said(hr(named, handled=applied()), None, [CHART], now, before).health is HEALTHY
-    assert said(hr(named, handled=applied(P)), None, [CHART], now, before).health is PROGRESSING
+    asked = applied(after=2 * MINUTE)
+    assert said(hr(named, handled=asked), None, [CHART], now, before).health is HEALTHY
+    assert said(hr(named, handled=asked.replace(M, P)), None, [CHART], now, before).health is PROGRESSING
 
 
 def test_race_values_that_were_removed_are_named_by_their_content() -> None:
@@ -275,12 +276,14 @@ def test_an_unhealthy_end_of_the_same_content_is_no_other_content() -> None:
 
 
 def test_race_a_commit_that_comes_back_is_asked_for_anew() -> None:
-    """What was asked for when it was applied the first time was before the other one."""
+    """What was asked for when it was applied the first time was before the other one, or before what is applied now was."""
     now, other = entry("now", -60 * MINUTE, 60 * MINUTE), entry("other", -9 * MINUTE, -MINUTE)
-    later = entry("other", -9 * MINUTE, 9 * MINUTE)
+    later, anew = entry("other", -9 * MINUTE, 9 * MINUTE), entry("now", 10 * MINUTE, 60 * MINUTE)
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], now, other).health is HEALTHY
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], now, later).health is UNKNOWN
     assert said(hr("ConfigMap/conf", handled=applied()), conf(), ENTRIES, now, later).health is PROGRESSING
+    assert said(hr("Secret/passwords", handled=applied()), None, [CHART], anew, other).health is PROGRESSING
+    assert said(hr("Secret/passwords", handled=applied()), None, [CHART], entry("now", MINUTE)).health is PROGRESSING
 
 
 def test_race_the_commit_removes_what_a_kustomization_is_built_with() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from promotion.engines.flux.status import REQUESTED
 from promotion.errors import ConfigError
 from promotion.kube import DeniedError
 from promotion.model import Health, Subject
+from promotion.texts import iso
 from tests.cluster.test_apiserver import deployment
 from tests.support import flux
 from tests.support.apiserver import CRDS, MERGE, ApiServer, until
-from tests.support.flux import BRANCH, URL, M, P, at, condition, failing, running
+from tests.support.flux import BRANCH, URL, WHEN, M, P, at, condition, failing, running
 
 pytestmark = pytest.mark.cluster
 
@@ -189,6 +191,40 @@ def test_a_commit_that_changes_values_only(place: Place) -> None:
     request = place.get("HelmRelease", "web")["metadata"]["annotations"][REQUESTED]
     assert place.seen() == (M, Health.PROGRESSING)
     place.status(flux.changed(flux.imaged(), **looked, lastHandledReconcileAt=request))
+    assert place.seen() == (M, Health.HEALTHY)
+
+
+def test_a_commit_that_removes_values(place: Place) -> None:
+    """The HelmRelease still names them, and is Ready until its controller looks: with a Secret that was there, too."""
+    place.post(flux.repository(M))
+    entries = [f"{place.namespace}_web_helm.toolkit.fluxcd.io_HelmRelease"]
+
+    def top(when: str) -> dict[str, Any]:
+        """Since when what is applied is applied."""
+        times = {"firstReconciled": when, "lastReconciled": when, "lastReconciledDuration": "1.5s"}
+        word = {"lastReconciledStatus": "ReconciliationSucceeded", "totalReconciliations": 1}
+        history = {"history": [{"digest": "sha256:1", **times, **word}]}
+        return flux.kustomization(M, entries=entries, spec={"wait": False}, status=history)
+
+    place.post(top(WHEN))
+    place.post(flux.image())
+    place.post(flux.imaged(spec={"valuesFrom": [{"kind": "ConfigMap", "name": "conf"}]}))
+    assert place.seen() == (M, Health.PROGRESSING)
+    with place.server.client() as client:
+        path = f"/api/v1/namespaces/{place.namespace}/configmaps"
+        client.post(path, json={"metadata": {"name": "conf"}, "data": {"values.yaml": "a: 1"}}).raise_for_status()
+    assert place.seen() == (M, Health.HEALTHY)
+    values = [{"kind": "Secret", "name": "passwords"}, {"kind": "ConfigMap", "name": "gone", "optional": True}]
+    place.patch("HelmRelease", "web", {"spec": {"valuesFrom": values}})
+    ready = condition("Ready", "True", generation=2)
+    looked = flux.changed(flux.imaged(), observedGeneration=2, conditions=[ready])
+    place.status(looked)
+    assert place.seen() == (M, Health.HEALTHY)  # looked at long after all was applied
+    place.status(top(iso(datetime.now(UTC) - timedelta(seconds=2))))
+    assert place.seen() == (M, Health.PROGRESSING)
+    engine.refresh(place.settings(), place.subject)
+    request = place.get("HelmRelease", "web")["metadata"]["annotations"][REQUESTED]
+    place.status(flux.changed(looked, lastHandledReconcileAt=request))
     assert place.seen() == (M, Health.HEALTHY)
 
 

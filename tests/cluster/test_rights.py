@@ -54,6 +54,8 @@ def tokens(cluster: ApiServer) -> dict[str, str]:
         for name in ("argocd", "flux-system", "shop", "elsewhere"):
             body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             assert client.post("/api/v1/namespaces", json=body).status_code in (201, 409)
+        values = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "values"}}
+        assert client.post(core("flux-system", "configmaps"), json=values).status_code in (201, 409)
         for each in objects:
             address = PLURALS[each["kind"]].format(f"namespaces/{each['metadata'].get('namespace')}")
             path, query = f"/{address}/{each['metadata']['name']}", {"fieldManager": "test", "force": "true"}
@@ -136,6 +138,7 @@ NEEDS = [
     ("orchestrator", "GET", KUSTOMIZATIONS),
     ("orchestrator", "GET", of("source.toolkit.fluxcd.io/v1", "flux-system", "gitrepositories")),
     ("orchestrator", "GET", of("helm.toolkit.fluxcd.io/v2", "flux-system", "helmreleases")),
+    ("orchestrator", "GET", core("flux-system", "configmaps") + "/values"),
     ("orchestrator", "GET", of("apps/v1", "shop", "deployments")),
     ("orchestrator", "GET", of("argoproj.io/v1alpha1", "shop", "rollouts")),
     ("orchestrator", "GET", core("shop", "pods")),
@@ -158,6 +161,7 @@ BEYOND = [
     ("orchestrator", "DELETE", APPLICATIONS + "/x"),
     ("orchestrator", "PATCH", KUSTOMIZATIONS + "/x"),
     ("orchestrator", "GET", "/apis/argoproj.io/v1alpha1/applications"),
+    ("orchestrator", "GET", core("flux-system", "configmaps")),
     ("orchestrator", "GET", of("argoproj.io/v1alpha1", "elsewhere", "applications")),
     ("orchestrator", "GET", "/apis/apps/v1/deployments"),
     ("orchestrator", "GET", of("apps/v1", "elsewhere", "deployments")),

@@ -108,8 +108,16 @@ MUTANTS = (
         "S2",
         "a look that was asked for before another commit came and went",
         "engines.flux.values:is_handled",
-        "replaced is None or asked.at > replaced",
+        "applied is None or asked.at >= applied",
         "True",
+        COMES_BACK,
+    ),
+    cut(
+        "S2",
+        "a look that was asked for before what is applied was",
+        "engines.flux.readers:_has_looked",
+        "applied.settled or applied.replaced",
+        "applied.replaced",
         COMES_BACK,
     ),
     cut(

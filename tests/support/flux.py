@@ -163,7 +163,8 @@ def image(version: str = "1.0.0", digest: str = DIGEST, **more: Any) -> dict[str
 def imaged(version: str = "1.0.0", digest: str = DIGEST, **more: Any) -> dict[str, Any]:
     """A HelmRelease of the chart in that OCIRepository."""
     whole = f"{version}+{digest.partition(':')[2][:12]}"
-    made = release(spec={"chartRef": {"kind": "OCIRepository", "name": "web"}}, **more)
+    chart = {"chartRef": {"kind": "OCIRepository", "name": "web"}}
+    made = release(spec={**chart, **more.pop("spec", {})}, **more)
     del made["spec"]["chart"]
     newest = {**made["status"]["history"][0], "chartVersion": whole, "ociDigest": digest}
     return changed(made, lastAttemptedRevision=whole, lastAttemptedRevisionDigest=digest, history=[newest])

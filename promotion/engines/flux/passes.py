@@ -46,8 +46,8 @@ def settled(live: Live) -> datetime | None:
 
 
 def replaced(lives: Iterable[Live]) -> datetime | None:
-    """When any of them applied something else than now for the last time."""
-    return max((other.last for live in lives for other in _others(_entries(live))), default=None)
+    """When any of them applied something else than now for the last time, or a little later."""
+    return max((other.last + SECOND for live in lives for other in _others(_entries(live))), default=None)
 
 
 def _others(found: list[Entry]) -> list[Entry]:

@@ -105,7 +105,7 @@ def _has_looked(read: Any, found: Any, applied: Applied) -> bool:
         begun = values.has_begun_after(live, changed if found is None else changed + values.SKEW)
         if begun is not None:
             return begun
-    if values.is_handled(live, applied.revision, applied.replaced):
+    if values.is_handled(live, applied.revision, applied.settled or applied.replaced):
         return True
     return changed is not None and values.is_after(read, changed)
 

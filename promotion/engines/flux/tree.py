@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from promotion.engines.contract import Deployed
 from promotion.engines.flux import chart, helm, kustomization, readers
@@ -112,7 +111,7 @@ def _objects(top: Live, from_: Source, revision: str, walk: Walk, below: Below) 
             continue
         for ref in refs:
             read = walk.take(ref, made[ref])
-            below.readers += [(above, read)] if read and ref.what in OWN else []
+            below.readers.extend([(above, read)] if read and ref.what in OWN else [])
             if read is None:
                 yield Reading(Health.MISSING, f"{ref}, which {owner} made, is not there")
             elif ref.what == KUSTOMIZATION:
