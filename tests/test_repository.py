@@ -162,20 +162,61 @@ def looked_at(repository: Repository, origin: Origin, tip: str) -> int:
     return len([*repository.first_parents(tip), *repository.first_parents(origin.tip("env/qa"))])
 
 
+def wrapped(folder: Path, command: str, does: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `git` before the real one that does something more, once, for one command; the file is there as soon as it has."""
+    real, done = shutil.which("git"), folder / "done"
+    folder.mkdir()
+    text = f'case " $* " in *" {command} "*) [ -e {done} ] || {{ touch {done}; {does.format(git=real)}; }};; esac'
+    (folder / "git").write_text(f'#!/bin/sh\n{text}\nexec {real} "$@"\n')
+    (folder / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return done
+
+
 def test_a_branch_that_is_reset_while_it_is_fetched_is_asked_for_again(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tip that was named is not in what came: a snapshot never names what the clone lacks."""
-    first, folder, real = origin.tip("env/dev"), tmp_path / "bin", shutil.which("git")
+    first = origin.tip("env/dev")
     origin.commit("env/dev", {"web": "2\n"})
-    folder.mkdir()
-    reset = f"[ -e {folder}/done ] || {{ touch {folder}/done; {real} -C {origin.path} update-ref {DEV} {first}; }}"
-    (folder / "git").write_text(f'#!/bin/sh\ncase " $* " in *" fetch "*) {reset};; esac\nexec {real} "$@"\n')
-    (folder / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    done = wrapped(tmp_path / "bin", "fetch", f"{{git}} -C {origin.path} update-ref {DEV} {first}", monkeypatch)
     with Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache") as opened:
         assert opened.refresh([DEV])[DEV] == first
-    assert (folder / "done").exists()
+    assert done.exists()
+
+
+def test_a_ref_that_another_process_pushes_while_it_is_fetched_is_no_broken_clone(
+    origin: Origin, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push moves the ref of the clone that it shares with a fetch: the fetch is tried again, and the clone is kept."""
+    clone, ours = repository.path, grown(repository, repository.refresh([DEV])[DEV] or "")
+    tip, hook = origin.commit("env/dev", {"web": "2\n"}), tmp_path / "hook"
+    hook.write_text(f'#!/bin/sh\ngit --git-dir={clone} update-ref {DEV} {ours}\nexec "$@"\n')
+    hook.chmod(0o755)
+    hooked = f"--upload-pack='git -c uploadpack.packObjectsHook={hook} -c uploadpack.allowFilter=true upload-pack'"
+    done = wrapped(tmp_path / "bin", "fetch", f'exec {{git}} "$@" {hooked}', monkeypatch)
+    (clone / "marked").touch()
+    with Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache") as opened:
+        assert opened.refresh([DEV])[DEV] == tip
+    assert done.exists()
+    assert (clone / "marked").exists()
+    assert Origin(clone).refs()[DEV] == tip
+
+
+def test_a_clone_that_another_process_has_made_again_is_kept(
+    origin: Origin, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What git says is of the one that it worked on, which is gone."""
+    repository.refresh([DEV])
+    clone, tip = repository.path, origin.commit("env/dev", {"web": "2\n"})
+    made = (
+        f"mv {clone} {clone}.old; cp -r {clone}.old {clone}; touch {clone}/theirs; echo packfile is bad >&2; exit 128"
+    )
+    done = wrapped(tmp_path / "bin", "fetch", made, monkeypatch)
+    with Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache") as opened:
+        assert opened.refresh([DEV])[DEV] == tip
+    assert done.exists()
+    assert (clone / "theirs").exists()
 
 
 def test_refs_are_asked_of_the_remote_every_time(origin: Origin, repository: Repository) -> None:

@@ -63,6 +63,14 @@ def _is_clone(path: Path, url: str) -> bool:
     return ours and not any((path / name).exists() for name in NEVER_OURS)
 
 
+def identity(path: Path) -> object:
+    """Which clone is there now: another one that takes its place differs. None when there is none."""
+    with suppress(OSError):
+        found = (path / "config").stat()
+        return found.st_ino, found.st_mtime_ns
+    return None
+
+
 def remove(path: Path) -> None:
     grave = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}.gone")
     shutil.rmtree(grave, ignore_errors=True)  # of a killed process with our number

@@ -76,7 +76,7 @@ class Repository:
             return self._refresh([*refs, *whole], frozenset(whole))
         except BrokenCloneError as exc:
             log.warning("the clone cache of %s is broken (%s): making it again", self.url, exc.message)
-            self._remove()
+            self._forget()
             return self._refresh([*refs, *whole], frozenset(whole))
 
     def branches(self) -> Mapping[str, str]:

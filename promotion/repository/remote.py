@@ -28,6 +28,10 @@ OWN_FAULT = re.compile(
     r"|garbage at end|invalid object"
 )
 """What git says of a broken clone."""
+MOVED = re.compile(r"cannot lock ref '[^']+': (is at \w+ but expected \w+|reference already exists)")
+"""What it says when a ref of the clone was moved meanwhile: a push of another process moves those that it pushes, without our lock."""
+MOVES = 5
+"""How often that may happen to one fetch before something else is wrong."""
 FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
 
 
@@ -59,13 +63,16 @@ class Remote:
         self._credential = credential
         self._discard = discard
         self._complete: dict[str, str] | None = None
+        self._talked: object = None
+        """The clone that git worked on last: others may have put a new one in its place."""
 
     def complete(self) -> Mapping[str, str]:
         """Refs whose whole history is in the clone, from an earlier fetch or our own push, and their tips."""
         if self._complete is None:
+            self._talked = cache.identity(self._path)
             answer = self._git.run(self._path, "for-each-ref", "--format=%(objectname) %(refname)")
             if answer.status:
-                raise BrokenCloneError(gist(answer.said), where=self.url)
+                raise self._broken(gist(answer.said))
             lines = (line.partition(" ") for line in answer.output.decode("utf-8", "surrogateescape").splitlines())
             self._complete = {ref: oid for oid, _, ref in lines}
         return self._complete
@@ -103,11 +110,16 @@ class Remote:
             for chosen, filters in ((first, "blob:none"), ([r for r in refs if r not in first], GROWTH)):
                 if not chosen:
                     continue
-                args = [*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)]
-                answer = self._talk(*args)
-                if answer.status:
-                    raise self._fault(answer.said)
+                self._fetch([*FETCH, f"--filter={filters}", "origin", *(f"+{ref}:{ref}" for ref in chosen)])
             cache.tidy(self._git, self._path)
+
+    def _fetch(self, args: Sequence[str]) -> None:
+        for again in reversed(range(MOVES)):
+            answer = self._talk(*args)
+            if not answer.status:
+                return
+            if not again or not MOVED.search(answer.said):
+                raise self._fault(answer.said)
 
     def fetch_objects(self, oids: Sequence[str]) -> None:
         """Fetches these objects in one go, as git itself does for a partial clone."""
@@ -139,6 +151,7 @@ class Remote:
     ) -> Answer:
         """A git command that speaks with the remote; the token is read anew, and only this one process gets it."""
         login = self._git.login(credential or self._credential, self.url)
+        self._talked = cache.identity(self._path)
         return self._git.run(self._path, *args, seconds=seconds, login=login, **more)
 
     def _fault(self, said: str) -> PromotionError:
@@ -149,6 +162,11 @@ class Remote:
         """
         ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
         if str(self._path) in ours or OWN_FAULT.search(ours):
-            self._discard()
-            return BrokenCloneError(gist(ours, 120), where=self.url)
+            return self._broken(gist(ours, 120))
         return failure(said, self.url, self._credential)
+
+    def _broken(self, said: str) -> BrokenCloneError:
+        """Removes the clone that this was said of, not one that another process has made since."""
+        if cache.identity(self._path) == self._talked:
+            self._discard()
+        return BrokenCloneError(said, where=self.url)
