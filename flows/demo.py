@@ -93,8 +93,13 @@ def demo(folder: Path, *, environ: Mapping[str, str], say: Say, table: Callable[
         try:
             return _play(stage, say, table, stay)
         except KeyboardInterrupt:
-            say("\nstopped")
-            return 130 if not stage.done else 0
+            say("\nstopping the services and Prefect, a few seconds")
+    say(
+        "stopped"
+        if stage.done
+        else "stopped before its end: the same command plays it anew, make demo-clean removes it"
+    )
+    return 0 if stage.done else 130
 
 
 @dataclass
@@ -141,18 +146,8 @@ def _build(folder: Path, environ: Mapping[str, str], stack: ExitStack, say: Say)
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     environ = {**environ, "PREFECT_SERVER_API_PORT": str(port)}
-    serve = [
-        sys.executable,
-        "-m",
-        "promotion.cli",
-        "-c",
-        str(file),
-        "serve",
-        "--with-server",
-        "--sync",
-        "--every",
-        "1s",
-    ]
+    base = [sys.executable, "-m", "promotion.cli", "-c", str(file)]
+    serve = [*base, "serve", "--with-server", "--sync", "--every", "1s"]
     options = json.dumps({"config": str(file), "argv": serve})
     _child(stack, [sys.executable, "-m", "flows.entry", "server", options], environ, folder / "serve.log")
     say(f"prefect      {address} is starting (about 10 s); its log is {_near(folder / 'serve.log')}")
@@ -259,10 +254,11 @@ def _asks(stage: _Stage, say: Say, target: Environment, stay: bool) -> None:
     if found is None:
         raise _in_vain(stage)
     (who,) = (target.approval or {})["from"]
-    say(
-        f"  {_now()}  {target.name:<5} waits for {who}, since dana wrote it: the button Resume of\n{' ' * 18}{found.page}"
-    )
-    say(f"{' ' * 18}or: PROMOTION_USER={who} {_command(stage)} approve {found.plan[:8]}")
+    command = f"PROMOTION_USER={who} {_command(stage)} approve {found.plan[:8]}"
+    where = "or, typed in another terminal, in this folder:" if stay else "or:"
+    say(f"  {_now()}  {target.name:<5} waits for {who}, since dana wrote it: the button Resume of")
+    for line in (found.page, where, command):
+        say(f"{' ' * 18}{line}")
     if not stay:
         site = open_site(app, stage.environ)
         with site.repository:
