@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,17 @@ from tests.support.keys import key, line
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-ALICE, BOB, DAVE = (f"{name}@example.com" for name in ("alice", "bob", "dave"))
+ALICE, BOB, CAROL, DAVE = (f"{name}@example.com" for name in ("alice", "bob", "carol", "dave"))
 YES, NO = 1, 2
+HELD = """\
+#!/bin/sh
+while read old new ref; do
+  case $ref in refs/heads/promotion/*)
+    git log -1 --format=%B $new > '{folder}'/$$
+    while [ ! -e '{folder}/go' ]; do sleep 0.1; done
+  esac
+done
+"""
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
@@ -215,39 +225,83 @@ def test_a_request_survives_restarts(tmp_path: Path) -> None:
             told(tmp_path / f"serve{number}.log")
 
 
-def test_a_signature_lands_it(server: Server, tmp_path: Path) -> None:
-    """Only signed records count: the form takes no yes, `approve --sign` with one's own key does, and all holds afterwards."""
-    keys = {name: key(tmp_path / "keys", name) for name in ("bot", "alice")}
-    (tmp_path / "signers").write_text("".join(line(f"{name}@example.com", keys[name]) for name in keys))
-    trust = {"allowed_signers": str(tmp_path / "signers"), "orchestrators": ["bot@example.com"], "approvers": [ALICE]}
-    gate = {"type": "approval", "from": [ALICE], "identity": "signed"}
-    shop = Hosted.create(tmp_path / "shop", "signs", prod={"gates": [gate]})
-    configure(shop, trust=trust)
-    log = tmp_path / "serve.log"
-    serving = served(server, shop, log, PROMOTION_USER="bot@example.com", PROMOTION_SIGNING_KEY=str(keys["bot"]))
+@contextmanager
+def records_held(shop: Hosted, folder: Path) -> Iterator[Callable[[], list[str]]]:
+    """The host keeps all that is recorded waiting until this is over; gives the messages that wait."""
+    folder.mkdir()
+    shop.origin.hook("pre-receive", HELD.format(folder=folder))
+    try:
+        yield lambda: [file.read_text() for file in folder.iterdir()]
+    finally:
+        (folder / "go").touch()
 
-    def command(*words: str) -> subprocess.CompletedProcess[str]:
-        theirs = {"PROMOTION_USER": ALICE, "PROMOTION_SIGNING_KEY": str(keys["alice"])}
+
+def test_three_channels_at_once_and_a_signature_while_serve_restarts(server: Server, tmp_path: Path) -> None:
+    """A form, a name on the command line and a signature, all on their way at one moment, are three people, once each. Then only signed records count: the form takes no yes, a signature that is given while nobody serves does; all holds afterwards."""
+    keys = {name: key(tmp_path / "keys", name) for name in ("bot", "alice", "carol")}
+    (tmp_path / "signers").write_text("".join(line(f"{name}@example.com", keys[name]) for name in keys))
+    trust = {"allowed_signers": str(tmp_path / "signers"), "orchestrators": ["bot@example.com"]}
+    three = {"type": "approval", "count": 3, "from": [ALICE, BOB, CAROL]}
+    gate = {"type": "approval", "from": [ALICE], "identity": "signed"}
+    shop = Hosted.create(tmp_path / "shop", "signs", qa={"gates": [three]}, prod={"gates": [gate]})
+    configure(shop, trust={**trust, "approvers": [ALICE, CAROL]})
+    bot = {"PROMOTION_USER": "bot@example.com", "PROMOTION_SIGNING_KEY": str(keys["bot"])}
+    logs = [tmp_path / "serve0.log", tmp_path / "serve1.log"]
+    serving = served(server, shop, logs[0], **bot)
+
+    def says(name: str, *words: str) -> subprocess.Popen[str]:
+        """Somebody at a machine of their own."""
+        theirs = {"PROMOTION_USER": f"{name}@example.com", "PROMOTION_SIGNING_KEY": str(keys[name])}
         argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, *words]
-        environ = {**server.environ, **theirs, "PROMOTION_CACHE": str(tmp_path / "alice")}
-        return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+        environ = {**server.environ, **theirs, "PROMOTION_CACHE": str(tmp_path / name)}
+        return subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ended(process: subprocess.Popen[str]) -> None:
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+
+    def form(run: dict[str, Any], who: str) -> None:
+        typed = {"decision": "approve", "who": who}
+        assert server.ask(f"flow_runs/{run['id']}/resume", run_input=typed)["status"] == "ACCEPT"
+
+    def approved(environment: str) -> list[tuple[str, str]]:
+        found = [e for e in events(shop, "approved") if e.environment == environment]
+        return sorted((e.by, e.data["how"]) for e in found)
 
     try:
-        shop.commit("dev", {"web": "2\n"})
+        commit = shop.commit("dev", {"web": "2\n"})
         run = request(server, "signs", "Suspended")
-        typed = {"decision": "approve", "who": ALICE}
-        assert server.ask(f"flow_runs/{run['id']}/resume", run_input=typed)["status"] == "ACCEPT"
+        plan = run["parameters"]["plan"][:8]
+        with records_held(shop, tmp_path / "held") as waiting:
+            form(run, BOB)
+            people = [says("alice", "approve", plan, "--sign", "--yes"), says("carol", "approve", plan, "--yes")]
+            until(lambda: sum("approved" in message for message in waiting()) == 3, 120)
+        for process in people:
+            ended(process)
+        until(lambda: promotions(shop, "qa"), 120)
+        assert approved("qa") == [(ALICE, "signed"), (BOB, "claimed"), (CAROL, "claimed")]
+        first = run["id"]
+        run = until(lambda: [r for r in requests(server, "signs")[:1] if r["id"] != first], 120)[0]
+        run = request(server, "signs", "Suspended", run["parameters"]["commit"])
+        form(run, ALICE)
         until(lambda: "wants a signature" in server.artifacts("request-signs-prod")[0]["data"], 120)
         request(server, "signs", "Suspended")
-        said = command("approve", run["parameters"]["plan"][:8], "--sign", "--yes")
-        assert said.returncode == 0, said.stderr
+        kill(serving)
+        signing = says("alice", "approve", run["parameters"]["plan"][:8], "--sign", "--yes")
+        serving = served(server, shop, logs[1], **bot)
+        ended(signing)
         request(server, "signs", "Approved")
         until(lambda: promotions(shop, "prod") == [run["parameters"]["commit"]], 120)
-        assert command("audit").returncode == 0
+        assert approved("prod") == [(ALICE, "signed")]
+        assert promotions(shop, "qa") == [commit]
+        assert [r["state_name"] for r in requests(server, "signs")] == ["Approved", "Approved"]
+        ended(says("carol", "audit"))
         assert "gpgsig" in shop.origin.git("cat-file", "commit", shop.tip("prod"))
     finally:
         kill(serving)
-        told(log)
+        for log in logs:
+            if log.exists():
+                told(log)
 
 
 def served(server: Server, shop: Hosted, log: Path, **more: str) -> subprocess.Popen[bytes]:
