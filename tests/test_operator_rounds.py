@@ -13,7 +13,7 @@ import pytest
 
 from promotion import kube
 from promotion.engines import kubernetes
-from promotion.engines.kubernetes import conflicts
+from promotion.engines.kubernetes import conflicts, inventory
 from promotion.engines.kubernetes.inventory import Target
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, RECREATE
 from promotion.engines.kubernetes.pace import Pace
@@ -372,6 +372,9 @@ def job(ttl: int | None = 60, **annotations: str) -> dict[str, Any]:
     return {**kind, "metadata": {"name": "migrate", "annotations": annotations}, "spec": spec}
 
 
+GOING = {"deletionTimestamp": "2026-11-28T20:00:00Z", "finalizers": ["foregroundDeletion"]}
+
+
 def ended(stub: KubeStub, how: str) -> None:
     stub.change("Job", "migrate", NS, {"status": {"conditions": [{"type": how, "status": "True"}]}}, "job-controller")
 
@@ -392,9 +395,9 @@ def test_a_job_that_its_cluster_removes_runs_once(
     if how:
         ended(stub, how)
         deploy(place, A, job(), config("a"))
-    going = {"deletionTimestamp": "2026-11-28T20:00:00Z", "finalizers": ["foregroundDeletion"]}
-    stub.change("Job", "migrate", NS, {"metadata": going}, "kube-controller-manager")
-    for revision in (A, B):
+    if how:
+        stub.change("Job", "migrate", NS, {"metadata": GOING}, "kube-controller-manager")
+    for revision in (A, B) if how else ():
         done = deploy(place, revision, job(), config("a", x=revision))
         assert (done.revision, done.reverted) == (revision, ())
         assert health(place)[1] is word
@@ -409,6 +412,41 @@ def test_a_job_that_its_cluster_removes_runs_once(
     assert health(place)[1] is Health.PROGRESSING
     deploy(place, A, config("a"))
     assert names(place) == ["ConfigMap/a"]
+
+
+def test_a_job_that_somebody_deletes_while_it_runs_is_made_again(stub: KubeStub, place: Target) -> None:
+    """Gone before its cluster may have removed it, or going and not finished: it has not run."""
+    deploy(place, A, job(600), config("a"))
+    stub.remove("Job", "migrate", NS)
+    assert health(place) == (A, Health.MISSING, "Job/shop/migrate: is gone")
+    assert deploy(place, A, job(600), config("a")).reverted == ("Job/shop/migrate",)
+    stub.change("Job", "migrate", NS, {"metadata": GOING}, "kubectl")
+    assert health(place)[1] is Health.PROGRESSING
+    assert deploy(place, A, job(600), config("a")).waits
+    stub.remove("Job", "migrate", NS)
+    assert deploy(place, A, job(600), config("a")).revision == A
+    assert stub.find("Job", "migrate", NS) is not None
+    assert health(place)[1] is Health.PROGRESSING
+    ended(stub, "Complete")
+    deploy(place, A, job(600), config("a"))
+    stub.remove("Job", "migrate", NS)
+    assert deploy(place, A, job(600), config("a")).reverted == ()
+    assert stub.find("Job", "migrate", NS) is None
+    assert health(place)[1] is Health.HEALTHY
+
+
+def test_that_a_job_runs_on_is_seen(stub: KubeStub, place: Target) -> None:
+    """It runs for longer than it is kept afterwards: what counts is when it was seen last."""
+    deploy(place, A, job(600), config("a"))
+    stored = inventory.load(place)
+    items = {
+        ref: replace(item, run=item.run and "started 2020-01-01T00:00:00Z")
+        for ref, item in stored.inventory.items.items()
+    }
+    inventory.save(place, stored, replace(stored.inventory, items=items))
+    deploy(place, A, job(600), config("a"))
+    stub.remove("Job", "migrate", NS)
+    assert deploy(place, A, job(600), config("a")).reverted == ("Job/shop/migrate",)
 
 
 def test_a_job_that_nobody_removes_is_put_back(stub: KubeStub, place: Target) -> None:
@@ -429,7 +467,8 @@ def test_a_job_of_somebody_else_says_nothing_of_ours(stub: KubeStub, place: Targ
     assert health(place) == (A, Health.PROGRESSING, "Job/shop/migrate: was changed since it was applied")
     with suppress(Killed):
         deploy(target(Doomed(place.cluster, 6), NS), A, job(), config("a"))
-    assert [entry[9] for entry in kept(place)["objects"] if entry[2] == "Job"] == ["started"]
+    (run,) = [entry[9] for entry in kept(place)["objects"] if entry[2] == "Job"]
+    assert run.startswith("started ")
 
 
 # --- drift and conflicts --------------------------------------------------------------------------------------------

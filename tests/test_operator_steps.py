@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from promotion.engines.kubernetes import conflicts, fields, inventory
 from promotion.engines.kubernetes.inventory import Failure, Inventory, Item
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, Manifest, Ref, digest
-from promotion.engines.kubernetes.steps import Steps, foreign, keeps, steps, too_much
+from promotion.engines.kubernetes.steps import Steps, foreign, has_run, is_news, keeps, run_of, steps, too_much
 from promotion.errors import ConfigError
 from promotion.model import Reverted, Subject
 
@@ -21,6 +21,7 @@ LABEL = "shop.prod"
 SUBJECT = Subject("shop", "prod", "a" * 40)
 JOB = Ref("batch", "Job", "shop", "migrate")
 WEB = Ref("apps", "Deployment", "shop", "web")
+AT = datetime(2026, 11, 28, 20, tzinfo=UTC)
 
 
 def entry(manager: str, owned: Mapping[str, Any], operation: str = "Update", **more: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ ITEM = Item(WEB, "v1", "1", MANIFEST.digest, fields.ours(live()))
 
 def todo(found: Mapping[str, Any] | None, item: Item | None = ITEM, manifest: Manifest = MANIFEST) -> Any:
     before = Inventory({item.ref: item} if item else {})
-    return steps([manifest], before, {WEB: found} if found else {}, LABEL)
+    return steps([manifest], before, {WEB: found} if found else {}, LABEL, AT)
 
 
 def changed(replicas: int = 5, **more: Any) -> dict[str, Any]:
@@ -189,7 +190,7 @@ def gone(
     ref = Ref("apps", kind, "shop", "web")
     metadata = {"labels": {OWNER: label} if label else {}, "annotations": annotations}
     found = live(uid=uid, **metadata)
-    return steps([], Inventory({ref: Item(ref, "v1", item)}), {ref: found}, LABEL)
+    return steps([], Inventory({ref: Item(ref, "v1", item)}), {ref: found}, LABEL, AT)
 
 
 def test_what_is_gone_from_git_is_pruned() -> None:
@@ -223,7 +224,7 @@ def test_pruning_goes_backwards() -> None:
     ]
     items = {ref: Item(ref, "v1", "1") for ref in (Ref(group, kind, "", "a") for group, kind in kinds)}
     there = {ref: live() for ref in items}
-    assert [item.ref.kind for item in steps([], Inventory(items), there, LABEL).delete] == [
+    assert [item.ref.kind for item in steps([], Inventory(items), there, LABEL, AT).delete] == [
         kind for _, kind in kinds[::-1]
     ]
 
@@ -258,9 +259,54 @@ def test_another_environments_object_is_known() -> None:
     assert foreign(live(), LABEL) is foreign(live(labels={}), LABEL) is foreign(None, LABEL) is None
 
 
-# --- the inventory --------------------------------------------------------------------------------------------------
+# --- jobs -----------------------------------------------------------------------------------------------------------
 
-AT = datetime(2026, 11, 28, 20, tzinfo=UTC)
+
+def job(how: str = "", ttl: int = 600, **metadata: Any) -> dict[str, Any]:
+    status = {"conditions": [{"type": how, "status": "True"}]} if how else {}
+    meta = {"name": "migrate", "uid": "2", **metadata}
+    spec = {"ttlSecondsAfterFinished": ttl}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec, "status": status}
+
+
+def test_a_job_that_is_gone_before_its_cluster_may_have_removed_it_was_deleted_while_it_ran() -> None:
+    """To the minute; how it ended, or an older inventory, says that it has run."""
+    item = Item(JOB, "v1", "2", run=run_of(job(), AT))
+    assert item.run == "started 2026-11-28T20:10:00Z"
+    for minutes, run in ((0, False), (8.99, False), (9, True), (99, True)):
+        assert has_run(item, None, AT + timedelta(minutes=minutes)) is run
+    for kept in ("started", "started ?", "Complete", "Failed"):
+        assert has_run(replace(item, run=kept), None, AT)
+    assert not has_run(replace(item, run=""), None, AT + timedelta(days=1))
+    assert has_run(Item(JOB, "v1", "2", run=run_of(job(ttl=60), AT)), None, AT)  # so short that nobody can tell
+
+
+def test_a_job_that_goes_and_has_not_finished_is_being_deleted_by_somebody() -> None:
+    """Its cluster removes finished ones only."""
+    item, going = (
+        Item(JOB, "v1", "2", run="started 2026-11-28T20:10:00Z"),
+        {"deletionTimestamp": "2026-11-28T20:00:00Z"},
+    )
+    late = AT + timedelta(days=1)
+    assert not has_run(item, job(**going), late)
+    assert has_run(item, job("Complete", **going), late)
+    assert has_run(item, job("Failed", **going), late)
+    assert not has_run(item, job("Complete", **going | {"uid": "3"}), late)
+    assert not has_run(item, job("Complete"), late)
+
+
+def test_that_a_job_still_runs_is_written_down_now_and_then() -> None:
+    """When half of the time is over: each is a write; how it ended, at once."""
+    before = run_of(job(), AT)
+    for minutes, news in ((0, False), (5, False), (5.1, True)):
+        now = AT + timedelta(minutes=minutes)
+        assert is_news(run_of(job(), now), before, now) is news
+    assert is_news("Complete", before, AT)
+    assert is_news(before, "started", AT)
+    assert not is_news("Complete", "Complete", AT)
+
+
+# --- the inventory --------------------------------------------------------------------------------------------------
 
 
 def test_an_inventory_of_an_older_version_is_read() -> None:

@@ -177,6 +177,17 @@ def test_a_job_that_its_cluster_removes_runs_once(place: Target) -> None:
     assert (seen.revision, seen.reading and seen.reading.health) == (C, Health.HEALTHY)
 
 
+def test_a_job_that_somebody_deletes_while_it_runs_is_made_again(place: Target) -> None:
+    """Its cluster removes finished ones only, and nothing before its time."""
+    spec = {"ttlSecondsAfterFinished": 600, "template": pod()}
+    migrate = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "migrate"}, "spec": spec}
+    deploy(place, A, migrate, config("a"))
+    place.cluster.delete(JOB, "migrate", place.namespace)
+    until(lambda: not is_there(place.cluster, JOB, "migrate", place.namespace), 60)
+    until(lambda: deploy(place, A, migrate, config("a")).revision == A, 60)
+    assert is_there(place.cluster, JOB, "migrate", place.namespace)
+
+
 def test_definitions_and_their_objects_come_in_one_revision(place: Target) -> None:
     """The definition first, and its object once it is established; pruned only where it says so."""
     group = f"{place.namespace}.example.com"

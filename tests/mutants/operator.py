@@ -15,6 +15,8 @@ FOREIGN = "test_operator_steps::test_what_is_not_ours_is_not_pruned"
 AGAIN = "test_operator_rounds::test_an_object_is_deleted_only_to_be_made_again"
 LEAVES = "test_operator_rounds::test_what_is_being_deleted_is_looked_after_until_it_is_gone"
 RUNS = "test_operator_rounds::test_a_job_that_its_cluster_removes_runs_once"
+DELETED = "test_operator_rounds::test_a_job_that_somebody_deletes_while_it_runs_is_made_again"
+EARLY = "test_operator_steps::test_a_job_that_is_gone_before_its_cluster_may_have_removed_it_was_deleted_while_it_ran"
 HANGS = "test_operator_rounds::test_a_webhook_that_hangs_keeps_its_objects_and_no_others"
 INVENTORY = "test_operator_rounds::test_an_inventory_is_no_object_of_any_revision"
 FETCHES = "test_operator_documents::test_kustomize_fetches_nothing"
@@ -56,7 +58,7 @@ SEEN = (
         "operator",
         "a Job that its cluster removed is not run again",
         f"{PLACE}.steps:is_as_applied",
-        "is_untouched(item, live) or has_run(item, live)",
+        "is_untouched(item, live) or has_run(item, live, now)",
         "is_untouched(item, live)",
         RUNS,
     ),
@@ -64,16 +66,49 @@ SEEN = (
         "operator",
         "a Job that is being removed is not run again",
         f"{PLACE}.steps:has_run",
-        "live is None or ('deletionTimestamp' in live['metadata'] and live['metadata'].get('uid') == item.uid)",
-        "live is None",
+        "is_going and (not run_of(live, now).startswith(STARTED))",
+        "False",
         RUNS,
+    ),
+    cut(
+        "operator",
+        "a Job that goes before it has finished was deleted by somebody",
+        f"{PLACE}.steps:has_run",
+        "is_going and (not run_of(live, now).startswith(STARTED))",
+        "is_going",
+        DELETED,
+    ),
+    cut(
+        "operator",
+        "a Job that its cluster may have removed is not run twice",
+        f"{PLACE}.steps:has_run",
+        "removable is None or now >= removable - MARGIN",
+        "removable is None or now >= removable",
+        EARLY,
+    ),
+    cut(
+        "operator",
+        "a Job that is gone too early was deleted by somebody",
+        f"{PLACE}.steps:has_run",
+        "removable is None or now >= removable - MARGIN",
+        "True",
+        EARLY,
+        DELETED,
+    ),
+    cut(
+        "operator",
+        "a Job that ran on is not taken for one that was removed",
+        f"{PLACE}.rounds:_with_runs",
+        "is_news((run := run_of(found, now)), item.run, now)",
+        "(run := run_of(found, now)) and run.partition(' ')[0] != item.run.partition(' ')[0]",
+        "test_operator_rounds::test_that_a_job_runs_on_is_seen",
     ),
     cut(
         "operator",
         "a Job that nobody removes by itself was removed by a person",
         f"{PLACE}.steps:run_of",
-        "spec.get('ttlSecondsAfterFinished') is None",
-        "False",
+        "spec.get('ttlSecondsAfterFinished')",
+        "spec.get('ttlSecondsAfterFinished', 0)",
         "test_operator_rounds::test_a_job_that_nobody_removes_is_put_back",
     ),
     cut(
@@ -81,7 +116,7 @@ SEEN = (
         "a Job that nobody saw end is not healthy",
         f"{PLACE}.watch:_ran",
         "if run == 'Complete':",
-        "run in ('Complete', 'started')",
+        "run == 'Complete' or run.startswith('started')",
         RUNS,
     ),
     cut(

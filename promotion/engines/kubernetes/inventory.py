@@ -69,7 +69,8 @@ class Item:
     kept: bool = False
     """Gone from Git, and left where it is."""
     run: str = ""
-    """Of a Job that its cluster removes once it has finished: `started`, `Complete` or `Failed`; of all else ''."""
+    """Of a Job that its cluster removes once it has finished: `started TIME` (when it may at the earliest), `Complete` or `Failed`;
+    of all else ''."""
 
     @property
     def api_version(self) -> str:

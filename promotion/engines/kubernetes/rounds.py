@@ -18,7 +18,7 @@ from promotion.engines.kubernetes import inventory, live
 from promotion.engines.kubernetes.conflicts import put_back
 from promotion.engines.kubernetes.inventory import Failure, Inventory, Item, Stored, Target
 from promotion.engines.kubernetes.objects import Manifest, Ref, defined, doubles, ordered, placed
-from promotion.engines.kubernetes.steps import Live, Steps, run_of, steps, too_much
+from promotion.engines.kubernetes.steps import Live, Steps, is_news, run_of, steps, too_much
 from promotion.engines.kubernetes.work import Kinds, Outcome, apply_all, delete_all, summary
 from promotion.errors import ConfigError, RefusedError, TemporaryError
 from promotion.kube import Cluster, Kind
@@ -40,9 +40,10 @@ def deploy(target: Target, revision: str, render: Callable[[], Iterable[Manifest
     before = stored.inventory
     try:
         manifests, kinds = _placed(target, list(render()))
-        there = live.read(target.cluster, _known(target.cluster, manifests, before, kinds), target.label)
-        before = _with_runs(before, there.objects)
-        todo = steps(manifests, before, there.objects, target.label)
+        known, began = _known(target.cluster, manifests, before, kinds), datetime.now(UTC)
+        there = live.read(target.cluster, known, target.label)
+        before = _with_runs(before, there.objects, began)
+        todo = steps(manifests, before, there.objects, target.label, datetime.now(UTC))
         _check(target, stored, todo, revision, manifests)
         todo = put_back(target.force, before, revision, datetime.now(UTC), todo, there.denied)
     except (ConfigError, RefusedError) as exc:
@@ -170,12 +171,14 @@ def _widened(before: Inventory, revision: str, todo: Steps) -> Inventory:
     return inventory.with_record(now, datetime.now(UTC), revision, _unrecorded(before, revision, todo.drift))
 
 
-def _with_runs(before: Inventory, there: Mapping[Ref, Live]) -> Inventory:
+def _with_runs(before: Inventory, there: Mapping[Ref, Live], now: datetime) -> Inventory:
     """With how far what its cluster removes once it has finished has come: afterwards nobody can tell."""
     seen = {
         ref: replace(item, run=run)
         for ref, item in before.items.items()
-        if (found := there.get(ref)) and found["metadata"]["uid"] == item.uid and (run := run_of(found)) != item.run
+        if (found := there.get(ref))
+        and found["metadata"]["uid"] == item.uid
+        and is_news(run := run_of(found, now), item.run, now)
     }
     return replace(before, items={**before.items, **seen}) if seen else before
 

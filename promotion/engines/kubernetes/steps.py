@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from promotion.engines.kubernetes import fields
 from promotion.engines.kubernetes.inventory import Inventory, Item
 from promotion.engines.kubernetes.objects import OWNER, PRUNE, Manifest, Ref, rank
 from promotion.said import one_line
+from promotion.texts import instant, iso
 
 Live = Mapping[str, Any]
 
@@ -17,6 +19,9 @@ TRIVIAL = 4
 """Of so few objects any number may go at once, as long as one is left."""
 CAREFUL = ("Namespace", "CustomResourceDefinition", "PersistentVolumeClaim", "PersistentVolume")
 """What takes other things with it, data above all: pruned only where it says so itself."""
+MARGIN = timedelta(minutes=1)
+"""A Job that would run twice is worse than one that does not run: clocks differ, and looks take a while."""
+STARTED = "started "
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,12 @@ class Steps:
     """What is gone from Git and being deleted already, with what that waits for."""
 
 
-def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref, Live], label: str) -> Steps:
+def steps(
+    manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref, Live], label: str, now: datetime
+) -> Steps:
     """`manifests` in the order in which they are applied; `live` has all of them and of the inventory that is there."""
     items = inventory.items
-    apply = tuple(m for m in manifests if not is_as_applied(m, items.get(m.ref), live.get(m.ref)))
+    apply = tuple(m for m in manifests if not is_as_applied(m, items.get(m.ref), live.get(m.ref), now))
     drift = {m.ref: _drift(m, items.get(m.ref), live.get(m.ref)) for m in apply}
     wanted = {manifest.ref for manifest in manifests}
     gone = [item for ref, item in items.items() if ref not in wanted]
@@ -48,11 +55,11 @@ def steps(manifests: Sequence[Manifest], inventory: Inventory, live: Mapping[Ref
     return Steps(apply, {ref: found for ref, found in drift.items() if found}, tuple(delete), keep, leave)
 
 
-def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None) -> bool:
+def is_as_applied(manifest: Manifest, item: Item | None, live: Live | None, now: datetime) -> bool:
     """Whether this very object has what was applied, and nobody took any of it; or has run, and is gone since."""
     if item is None or item.kept or item.digest != manifest.digest:
         return False
-    return is_untouched(item, live) or has_run(item, live)
+    return is_untouched(item, live) or has_run(item, live, now)
 
 
 def is_untouched(item: Item, live: Live | None) -> bool:
@@ -62,23 +69,47 @@ def is_untouched(item: Item, live: Live | None) -> bool:
     return live["metadata"].get("uid") == item.uid and fields.ours(live) == item.fields
 
 
-def run_of(live: Live) -> str:
-    """What is kept of a Job that its cluster removes once it has finished: how far it is; '' of all else."""
+def run_of(live: Live, now: datetime) -> str:
+    """What is kept of a Job that its cluster removes once it has finished; '' of all else.
+
+    How it ended, or that it has started, with when its cluster may remove it: it had not finished `now`, or a little later.
+    """
     spec, status = live.get("spec") or {}, live.get("status") or {}
-    if (live["apiVersion"], live["kind"]) != ("batch/v1", "Job") or spec.get("ttlSecondsAfterFinished") is None:
+    ttl = spec.get("ttlSecondsAfterFinished")
+    if (live["apiVersion"], live["kind"]) != ("batch/v1", "Job") or ttl is None:
         return ""
     conditions = {str(c.get("type")): c.get("status") for c in status.get("conditions") or () if isinstance(c, dict)}
-    return next((how for how in ("Failed", "Complete") if conditions.get(how) == "True"), "started")
+    ended = next((how for how in ("Failed", "Complete") if conditions.get(how) == "True"), None)
+    return ended or STARTED + iso((now + timedelta(seconds=ttl)).replace(microsecond=0))
 
 
-def has_run(item: Item, live: Live | None) -> bool:
+def is_news(run: str, before: str, now: datetime) -> bool:
+    """Whether what is seen of a Job is worth writing down: that it still runs is when half of the time is over."""
+    first, then = _removable(before), _removable(run)
+    return run != before and (first is None or then is None or 2 * (then - first) > then - now)
+
+
+def has_run(item: Item, live: Live | None, now: datetime) -> bool:
     """Whether an object is one that its cluster removes once it has finished, and is gone, or going.
 
-    Nobody sees how a Job ended that is removed between two looks, so it counts as having run: it runs once, whatever it did.
+    Nobody sees how a Job ended that is removed between two looks, so it counts as having run: it runs once, whatever it did. One that
+    is gone before its cluster may have removed it was deleted by somebody while it ran, and so was one that goes and has not finished.
     """
     if not item.run or not item.uid:
         return False
-    return live is None or ("deletionTimestamp" in live["metadata"] and live["metadata"].get("uid") == item.uid)
+    if live is None:
+        removable = _removable(item.run)
+        return removable is None or now >= removable - MARGIN
+    is_going = "deletionTimestamp" in live["metadata"] and live["metadata"].get("uid") == item.uid
+    return is_going and not run_of(live, now).startswith(STARTED)
+
+
+def _removable(run: str) -> datetime | None:
+    """When its cluster may remove a Job that has started, at the earliest; None where that is not known."""
+    try:
+        return instant(run.removeprefix(STARTED)) if run.startswith(STARTED) else None
+    except ValueError:
+        return None
 
 
 def _drift(manifest: Manifest, item: Item | None, live: Live | None) -> list[tuple[str, str]]:

@@ -69,8 +69,8 @@ def _readings(
     now = datetime.now(UTC)
     for ref, item in items.items():
         found = there.get(ref)
-        if has_run(item, found):
-            yield ref, _ran((run_of(found) if found else "") or item.run)
+        if has_run(item, found, now):
+            yield ref, _ran((run_of(found, now) if found else "") or item.run)
         elif found is None:
             yield ref, Reading(Health.MISSING, "is gone")
         elif is_untouched(item, found):

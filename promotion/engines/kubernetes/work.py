@@ -66,8 +66,9 @@ def apply_all(target: Target, before: Inventory, todo: Steps, kinds: Kinds, ther
             may = partial(may_take, target.force, before, ref, datetime.now(UTC))
             with turn(spent, ref) as until:
                 made = put(target, kind, manifest, there.objects.get(ref), may, deadline, until)
+            run = run_of(made, datetime.now(UTC))
             items[ref] = Item(
-                ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made), run=run_of(made)
+                ref, manifest.version, made["metadata"]["uid"], manifest.digest, fields.ours(made), run=run
             )
         except (ConfigError, ConflictError) as exc:
             is_error = not _passes(exc, coming=(ref.group, ref.kind) in kinds.coming)
