@@ -6,6 +6,8 @@ BIN := .venv/bin
 MADE := .venv/.made
 ASSETS := $(or $(KUBEBUILDER_ASSETS),$(CURDIR)/.assets)
 ASSETS_SECONDS ?= 900
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 7 ? n + 1 : 8)))
+# One more than there are processors: tests wait for servers more than they compute.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,13 +30,13 @@ demo-clean:  ## remove the playground
 	rm -rf .demo
 
 test: lint  ## lint, types, layers and all tests but e2e
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 coverage: .venv  ## the same tests with coverage, which makes them twice as slow
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup --cov --cov-report term
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report term
 
 e2e: .venv assets  ## the slow tests: Prefect, a browser, an installation from nothing, a cluster, a short robustness
-	$(BIN)/python -m pytest -m e2e --timeout 600
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile --timeout 600
 	KUBEBUILDER_ASSETS="$(ASSETS)" $(BIN)/python -m pytest -m cluster -n auto --maxprocesses 2 --dist loadfile --timeout 600
 	$(BIN)/python -m pytest -m robustness -n auto --maxprocesses 2 --timeout 600
 

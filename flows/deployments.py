@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -97,10 +97,18 @@ def _watch(names: Sequence[str]) -> None:
                 continue
             if not known and len(found) == len(names):
                 known = found
-            if found != known or (not known and time.monotonic() - since > REGISTERED):
+            if is_lost(found, known, time.monotonic() - since):
                 log.warning("Prefect has lost %s: registering again", ", ".join(names))
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+
+
+def is_lost(found: Set[UUID], known: Set[UUID], waited: float) -> bool:
+    """Whether a server lacks what was registered there, or has it under other ids.
+
+    While nothing is `known` it is still being registered, one after the other: for REGISTERED seconds any part of it is right.
+    """
+    return found != known if known else waited > REGISTERED
 
 
 def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeployment]:

@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Sche
 
 from flows import asked, form, pages, requests, runs
 from flows.approve import gather
+from flows.deployments import is_lost
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec
 from promotion.reconcile import approve, hold, reject
@@ -24,6 +25,33 @@ from tests.support.stage import Stage, environment
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 ALICE, BOB = "alice@example.com", "bob@example.com"
+
+
+# --- what was registered: pure ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "waited", "lost"),
+    [
+        (0, 0, 5, False),
+        (2, 0, 5, False),  # being registered, one after the other
+        (2, 0, 61, True),
+        (0, 0, 61, True),
+        (4, 4, 5, False),
+        (4, 4, 3600, False),
+        (3, 4, 5, True),
+        (0, 4, 3600, True),
+    ],
+)
+def test_what_was_registered_is_lost_when_some_of_it_is_gone(found: int, known: int, waited: float, lost: bool) -> None:
+    ids = [uuid4() for _ in range(4)]
+    assert is_lost(set(ids[:found]), set(ids[:known]), waited) is lost
+
+
+def test_another_of_the_same_name_is_none_of_ours() -> None:
+    ours = uuid4()
+    assert is_lost({uuid4()}, {ours}, 5)
+    assert not is_lost({ours}, {ours}, 5)
 
 
 # --- what to do about a run: pure ----------------------------------------------------------------------------------

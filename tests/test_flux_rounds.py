@@ -177,3 +177,28 @@ def test_validate_online_where_flux_is_not_installed(shop: Shop, stub: KubeStub)
     found = elsewhere.told(shop)
     elsewhere.is_fault(found, "knows no Kustomization of kustomize.toolkit.fluxcd.io/v1")
     assert "is its CRD installed?" in found["reason"]
+
+
+def test_validate_online_says_where_only_time_proves_a_commit(shop: Shop, stub: KubeStub) -> None:
+    """Values in a Secret of a fixed name, applied by the same Kustomizations or not: one line, with the remedy."""
+    tip, settings = shop.tip("qa"), shop.settings["qa"]["engine"]
+    entries = ["flux-system_web_helm.toolkit.fluxcd.io_HelmRelease", "flux-system_gen-2g5k7h9mtc__Secret"]
+    spec = {"sourceRef": {"kind": "GitRepository", "name": "shop-qa"}}
+    stub.remove("Kustomization", "shop-qa", "flux-system")
+    stub.put(flux.kustomization(tip, name="shop-qa", spec=spec, entries=entries))
+    stub.put(flux.image())
+
+    def advised(*names: str, **engine: str) -> list[tuple[str, str]]:
+        stub.put(flux.imaged(spec={"valuesFrom": [{"kind": "Secret", "name": name} for name in names]}))
+        shop.set("qa", engine={**settings, **engine})
+        rows = [row for row in shop("--json", "validate", "--online").json["checks"] if row["what"] == "qa"]
+        assert {row["verdict"] for row in rows} <= {"ok", "note"}
+        return [(row["reason"], row["fix"]) for row in rows if row["fix"]]
+
+    ((why, fix),) = advised("passwords", "gen-2g5k7h9mtc")
+    assert "20 minutes late, or later: values are in Secrets of fixed names: passwords of HelmRelease" in why
+    assert "gen-" not in why
+    assert "write `refresh: annotate` into the engine" in fix
+    assert "d, and 1 more" in advised("a", "b", "c", "d")[0][0].replace("flux-system/web", "d")
+    assert advised("gen-2g5k7h9mtc") == []
+    assert advised("passwords", refresh="annotate") == []

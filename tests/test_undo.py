@@ -12,12 +12,14 @@ import pytest
 from promotion import confirmed, observe, report, restoring
 from promotion.engines import ENGINES
 from promotion.errors import ConfigError
+from promotion.events import Event
 from promotion.model import Health, Verify
 from promotion.observe import Site
 from promotion.reconcile import adopt, approve, freeze, hold, lift, promote, reject, roll_back, thaw, watch_only
 from tests.support.shared import WAY, Memory, Shared, place
 from tests.support.stage import Stage
 from tests.test_approvals import ALICE, BOB, asks, refused
+from tests.test_report import tamper
 
 
 @pytest.fixture
@@ -548,8 +550,26 @@ def test_two_applications_on_one_branch_go_back_in_one_push(make: Make) -> None:
     assert audited(shared) == []
 
 
+def test_what_was_absorbed_beside_commits_of_others_is_what_is_gone_back_to(make: Make) -> None:
+    """A hotfix on top stands for it, and so does the branch once it is gone back to."""
+    shared = make(names=("shop", "billing"), paths=None, files=None)
+    stage = shared["shop"]
+    shared.commit("qa", {"shop/new": "hot\n"})
+    released(shared, {"billing/web": "2\n"})
+    absorbed = released(shared, {"shop/new": "hot\n"})
+    assert "absorbed qa" in stage.events()
+    hotfix = shared.commit("qa", {"shop/web": "hot\n"})
+    shared.settle()
+    released(shared, {"shop/web2": "3\n"})
+    back(stage, "qa")
+    made = stage.world().state.of("qa")
+    assert made.release
+    assert (made.releases[made.release.commit].restores, made.release.source) == (hotfix, absorbed)
+    assert audited(shared) == []
+
+
 def test_what_was_absorbed_at_a_commit_of_others_is_not_taken_back(make: Make) -> None:
-    """The audit misses nothing in the record of a rollback over it."""
+    """The audit misses nothing in the record of a rollback over it: older versions wrote that down."""
     shared = make(names=("shop", "billing"), paths=None, files=None)
     stage = shared["shop"]
     released(shared, {"shop/web": "2\n"})
@@ -557,8 +577,9 @@ def test_what_was_absorbed_at_a_commit_of_others_is_not_taken_back(make: Make) -
     shared.commit("qa", {"shop/new": "hot\n"})
     released(shared, {"billing/web": "2\n"})
     others = stage.tip("qa")
-    released(shared, {"shop/new": "hot\n"})
-    assert "absorbed qa" in stage.events()
+    there = released(shared, {"shop/new": "hot\n"})
+    old = {"plan_id": "0" * 64, "source": there, "base": there, "target": others}
+    tamper(stage, [Event("absorbed", "shop", "qa", stage.now, stage.site.by, old)])
     assert (stage.tip("qa"), others in stage.world().state.of("qa").releases) == (others, True)
     back(stage, "qa", to=before)
     assert audited(shared) == []

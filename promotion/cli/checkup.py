@@ -7,8 +7,10 @@ from typing import Any
 
 from promotion import observe, trust, watching
 from promotion.cli.access import access
+from promotion.engines import ENGINES
+from promotion.engines.contract import Advising
 from promotion.errors import PromotionError
-from promotion.model import Health
+from promotion.model import Environment, Health
 from promotion.observe import Site, World
 from promotion.texts import short
 
@@ -96,3 +98,17 @@ def _engines(site: Site, world: World) -> Iterator[Row]:
             yield _row(site, environment.name, "note", said, fix)
         else:
             yield _row(site, environment.name, "ok" if seen.health is Health.HEALTHY else "note", said)
+        yield from _advice(site, environment, world.tip(environment))
+
+
+def _advice(site: Site, environment: Environment, head: str) -> Iterator[Row]:
+    """What keeps a true answer from coming soon, where the engine knows."""
+    engine = ENGINES[environment.engine.type]
+    if not isinstance(engine, Advising):
+        return
+    try:
+        found = engine.advice(environment.engine.settings, observe.subject(site, environment, head))
+    except PromotionError:
+        return  # what it says of itself is told above
+    for why, fix in found:
+        yield _row(site, environment.name, "note", why, fix)

@@ -127,3 +127,12 @@ class Hinted(Protocol):
     def refresh(self, settings: Mapping[str, Any], subject: Subject) -> None:
         """Asks, and does not wait for what comes of it. Only a hint: raises PromotionError, and nothing rests on it."""
         ...
+
+
+@runtime_checkable
+class Advising(Protocol):
+    """An engine that knows what keeps a true answer from coming soon."""
+
+    def advice(self, settings: Mapping[str, Any], subject: Subject) -> list[tuple[str, str]]:
+        """What there is of that, each with its remedy; `validate --online` tells it. Raises PromotionError."""
+        ...

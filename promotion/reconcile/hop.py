@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from promotion import answers, observe, watching
+from promotion import answers, observe, scope, watching
 from promotion.errors import ConfigError
 from promotion.events import Event
 from promotion.model import Environment, OutcomeWord, VerificationWord
@@ -163,7 +163,8 @@ def _event_of(site: Site, draft: Draft, plan: Plan) -> Event:
     name, app = view.environment.name, view.application.name
     event = Event("absorbed", app, name, site.clock(), site.by, data)
     if merged.absorbed:
-        return event
+        # A branch's tip may be a commit of others, which no way back leads to: it is what is there of ours that stands for S now.
+        return replace(event, data={**data, "target": scope.newest(site.repository, view.application, view.tip)})
     trailers = {
         "Plan": plan.plan_id,
         "Application": app,

@@ -15,6 +15,14 @@ FREEZE = "test_undo::test_s13_a_strict_freeze_before_the_push_wins"
 S12 = (
     cut(
         "S12",
+        "what was absorbed is known by what is there of the application",
+        "reconcile.hop:_event_of",
+        "scope.newest(site.repository, view.application, view.tip)",
+        "view.tip",
+        "test_undo::test_what_was_absorbed_beside_commits_of_others_is_what_is_gone_back_to",
+    ),
+    cut(
+        "S12",
         "what is restored is looked at just before the push",
         "reconcile.write:_look_at_rollback",
         "if wrong:",

@@ -111,6 +111,7 @@ class Machine(RuleBasedStateMachine):
     """One history."""
 
     ground: Playground
+    kind = Playground
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class Machine(RuleBasedStateMachine):
         for app in shape.values():
             folder = f"{app.scope[0]}/" if app.scope else ""
             files |= {f"{folder}{path}": f"0\n{FILLER}0\n" for path in PATHS[:3]} | {app.health: "ok\n"}
-        self.ground = Playground(self.folder, shape, files)
+        self.ground = self.kind(self.folder, shape, files)
         self.model = self.ground.model
         self.names = list(self.model.refs)
         self.apps = list(shape)

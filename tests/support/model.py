@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from tests.robustness.checker import Objects
-from tests.support import model_back, model_origins, model_overrides, model_people
+from tests.support import model_back, model_origins, model_overrides, model_people, model_proposals
 from tests.support.model_values import (
-    FILLER,
     HEARTBEAT,
     WELL,
     Application,
@@ -24,10 +23,13 @@ from tests.support.model_values import (
     Key,
     Known,
     Owed,
+    Proposed,
     Read,
     Rules,
+    Sketch,
     Standing,
     Talk,
+    three_ways,
 )
 
 
@@ -56,6 +58,10 @@ class Model:
         self.plans: dict[str, Key] = {}
         """Plan id -> what it stands for: the same is never said of something else, nor something else of the same."""
         self.by_hand: set[tuple[str, str]] = set()
+        self.proposing: list[tuple[str, str, str, Sketch | None]] = []
+        """(kind, application, environment, what it should be when it was asked for): what people want proposed."""
+        self.proposals: dict[str, Proposed] = {}
+        """Ref -> what became of what was proposed there."""
         self.overriding: list[tuple[str, str, str, tuple[str, ...]]] = []
         """(application, environment, who, gates): what people want to get past at this moment."""
         self.rewound: set[str] = set()
@@ -151,6 +157,7 @@ class Model:
         for oid, (name, _) in landed.items():
             self.lines[name].add(oid)
         self.tips |= {name: refs[ref] for name, ref in self.refs.items() if ref in refs}
+        model_proposals.look(self, refs, people)
 
     def _moved(self, name: str, old: str | None, new: str | None) -> None:
         if new is not None:
@@ -407,6 +414,9 @@ class Model:
         assert not judged.conflicts
         assert judged.absorbed, f"{source} was absorbed by {name}, which does not have it"
         assert known.release is not None
+        assert target == self.head(application, target), (
+            f"{target} is none of {application}, and said to stand for {source}"
+        )
         known.release = (known.release[0], source)
         known.given[target] = source
 
@@ -550,10 +560,10 @@ class Model:
             old, ours, theirs = b.get(path), d.get(path), s.get(path)
             if rules.mirror:
                 new, clean = theirs, True
-                both = _three_ways(old, ours, theirs)
+                both = three_ways(old, ours, theirs)
                 lost += [path] if ours not in (old, theirs) and both != (theirs, True) else []
             else:
-                new, clean = _three_ways(old, ours, theirs)
+                new, clean = three_ways(old, ours, theirs)
             conflicts += [] if clean else [path]
             result.pop(path, None)
             result |= {} if new is None else {path: new}
@@ -659,18 +669,3 @@ def _soaks_since(source: Known, commit: str, now: datetime) -> datetime | None:
 
 def _contains(files: Files, entries: Mapping[str, str | None]) -> bool:
     return bool(entries) and all(files.get(path) == text for path, text in entries.items())
-
-
-def _three_ways(b: str | None, d: str | None, s: str | None) -> tuple[str | None, bool]:
-    """What a path becomes, and whether it does without a person."""
-    if d == s or b == s:
-        return d, True
-    if b == d:
-        return s, True
-    if b is None or d is None or s is None:
-        return d, False
-    parts = list(zip(*(text.split(FILLER) for text in (b, d, s)), strict=True))
-    merged = [_three_ways(*each) for each in parts] if len(parts) > 1 else []
-    if not merged or not all(clean for _, clean in merged):
-        return d, False
-    return FILLER.join(text or "" for text, _ in merged), True

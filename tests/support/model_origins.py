@@ -36,6 +36,14 @@ def brought(model: Model, application: str, name: str, old: str, new: str) -> Br
         (old, new), name = (ups[0], ups[1]), source
 
 
+def origin(model: Model, application: str, name: str, commit: str) -> str | None:
+    """The root's commit that a commit of an environment stands for; None where nobody knows."""
+    found: str | None = commit
+    while found and (source := model.applications[application].environments[name].source):
+        found, name = _stands_for(model, application, name, found), source
+    return found
+
+
 def _stands_for(model: Model, application: str, name: str, commit: str) -> str | None:
     """The commit of the source that one of an environment stands for; before all releases, what both have in common."""
     known = model.known[application, name]

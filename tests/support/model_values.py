@@ -108,6 +108,32 @@ class Standing:
     barred: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a proposal should be: content, and what it leaves to people."""
+
+    files: Files
+    """Outside of what conflicts."""
+    marked: Mapping[str, tuple[str, str]]
+    """Path -> what is to be read there for either side."""
+    undecided: frozenset[str] = frozenset()
+    """What no markers can show; the target's stays."""
+    brings: frozenset[str] = frozenset()
+    """Where it differs from what it stands on, beside `marked`."""
+
+
+@dataclass(slots=True)
+class Proposed:
+    """A branch that was proposed: what for, and where it is now."""
+
+    kind: str
+    application: str
+    environment: str
+    commit: str
+    """Ours."""
+    tip: str
+
+
 @dataclass(slots=True)
 class Known:
     """What the records of a ledger say of one environment, up to one of them."""
@@ -183,3 +209,18 @@ class Owed:
     judged: Mapping[str, Judged] = field(default_factory=dict)
     owed: str | None = None
     conflict: str | None = None
+
+
+def three_ways(b: str | None, d: str | None, s: str | None) -> tuple[str | None, bool]:
+    """What a path becomes, and whether it does without a person."""
+    if d == s or b == s:
+        return d, True
+    if b == d:
+        return s, True
+    if b is None or d is None or s is None:
+        return d, False
+    parts = list(zip(*(text.split(FILLER) for text in (b, d, s)), strict=True))
+    merged = [three_ways(*each) for each in parts] if len(parts) > 1 else []
+    if not merged or not all(clean for _, clean in merged):
+        return d, False
+    return FILLER.join(text or "" for text, _ in merged), True

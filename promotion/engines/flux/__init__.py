@@ -32,3 +32,12 @@ def refresh(settings: Mapping[str, Any], subject: Subject) -> None:
         from promotion.engines.flux.fleet import ask_for
 
         ask_for(settings, subject)
+
+
+def advice(settings: Mapping[str, Any], subject: Subject) -> list[tuple[str, str]]:
+    """Whose looks at values only time proves, and the remedy. Raises PromotionError."""
+    if settings.get("refresh", "none") == "annotate":
+        return []
+    from promotion.engines.flux.fleet import advise
+
+    return advise(settings, subject)

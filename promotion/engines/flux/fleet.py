@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from promotion.engines.contract import Asked, Deployed, agreed
-from promotion.engines.flux import asking
+from promotion.engines.flux import asking, readers
 from promotion.engines.flux.inventory import KUSTOMIZATION, OWN, SOURCES, Ref
 from promotion.engines.flux.reading import fill, kind_of
 from promotion.engines.flux.source import check_ours, source
 from promotion.engines.flux.status import Live, taken
-from promotion.engines.flux.tree import source_of, together
+from promotion.engines.flux.tree import gathered, source_of, together
 from promotion.engines.flux.walk import Shelf, Walk
 from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, PromotionError
@@ -187,6 +187,15 @@ def _ask_readers(cluster: Cluster, each: Question, now: datetime) -> None:
     for live in walk.unasked.values():
         if revision and asking.to_be_asked(live, revision, now, applied=True):
             asking.ask(cluster, live, revision, now, applied=True)
+
+
+def advise(settings: Mapping[str, Any], subject: Subject) -> list[tuple[str, str]]:
+    """What of a commit only time proves, and the remedy. Raises PromotionError."""
+    cluster, each = connect(settings, subject.environ), question(settings, subject)
+    shelf = dict[Ref, Any]()
+    _read(cluster, [each], shelf, None)
+    _, below = gathered(each.tops, each.walk(shelf))
+    return readers.advice(below)
 
 
 def _taken(cluster: Cluster, ref: Ref) -> Live:

@@ -21,6 +21,10 @@ from promotion.model import Health, Reading
 from promotion.said import one_line
 
 ASK = "`refresh: annotate` asks for that; what kustomize names by its content needs no asking"
+REMEDY = (
+    "write `refresh: annotate` into the engine, which takes the right to patch HelmReleases and Kustomizations, "
+    "or have kustomize name Secrets by their content (`secretGenerator`)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,24 @@ def unsettled(below: Below, revision: str, walk: Walk) -> list[tuple[Ref, Readin
         if found:
             return found
     return []
+
+
+def advice(below: Below) -> list[tuple[str, str]]:
+    """What only time proves, without requests of ours: Secrets are not read, so when they changed last nobody knows."""
+    found = list(dict.fromkeys(told for _, read in below.readers for told in _in_secrets(taken(read), below)))
+    if not found:
+        return []
+    more = f", and {len(found) - 3} more" if len(found) > 3 else ""
+    why = f"each commit may be healthy 20 minutes late, or later: values are in Secrets of fixed names: {', '.join(found[:3])}{more}"
+    return [(why, REMEDY)]
+
+
+def _in_secrets(live: Live, below: Below) -> list[str]:
+    try:
+        found = [each for each in values.named(live) if each.ref.kind == "Secret"]
+    except ValueError:
+        return []
+    return [f"{each.ref.name} of {live}" for each in found if not (each.by_content and each.ref in below.made)]
 
 
 def _of(read: Any, below: Below, applied: Applied, walk: Walk) -> Iterator[Reading]:

@@ -24,8 +24,7 @@ def together(tops: Sequence[Ref], walk: Walk) -> list[Deployed]:
     """Of each Kustomization what it and all below it come to; what one of them applies may be values of another.
 
     Raises ConfigError for a Kustomization that is not there, or does not follow the environment's branch."""
-    below = Below()
-    said = [_told(top, walk, below) for top in tops]
+    said, below = gathered(tops, walk)
     revision = said[0].revision
     if revision is None or not all(each.revision == revision and _well(each) for each in said):
         return said
@@ -36,6 +35,12 @@ def together(tops: Sequence[Ref], walk: Walk) -> list[Deployed]:
         else each
         for top, each in zip(tops, said, strict=True)
     ]
+
+
+def gathered(tops: Sequence[Ref], walk: Walk) -> tuple[list[Deployed], Below]:
+    """What each says without a look at values, and all that is below them. Raises ConfigError, as `together` does."""
+    below = Below()
+    return [_told(top, walk, below) for top in tops], below
 
 
 def _well(said: Deployed) -> bool:
