@@ -28,7 +28,7 @@ from flows.arrival import followed, verification
 from flows.asked import Asked, Round
 from flows.entry import environ
 from flows.page import Page
-from promotion import observe, reconcile, report
+from promotion import observe, reconcile, report, resolving
 from promotion.config import load
 from promotion.engines.kept import Kept
 from promotion.errors import ConfigError, ContendedError, PromotionError, TemporaryError, as_bug
@@ -210,7 +210,7 @@ def _run_id() -> UUID | None:
 def _as_asked(site: Site, target: Environment, wanted: Asked, page: Page, chosen: str | None) -> Result:
     """The hop as the command line makes it; whoever follows the run is told what it waits for."""
     patience = asked.span_of(wanted.wait)
-    decided = reconcile.resolution_of(site, wanted.resolution) if wanted.resolution else None
+    decided = resolving.resolution_of(site, wanted.resolution) if wanted.resolution else None
     options: dict[str, Any] = {"chosen": chosen, "plan_id": wanted.plan, "allow_empty": wanted.allow_empty}
     options["resolution"] = decided
     try:

@@ -8,7 +8,7 @@ import re
 from dataclasses import replace
 from hashlib import sha256
 
-from promotion import merge, merging
+from promotion import merge, merging, observe
 from promotion.config.names import RESOLVE
 from promotion.errors import RefusedError
 from promotion.model import Commit, Entry
@@ -32,6 +32,14 @@ def conflict_id(view: View, commit: str) -> str:
 def branch_of(identity: str) -> str:
     """Where a conflict is resolved."""
     return f"{RESOLVE}/{identity[:8]}"
+
+
+def resolution_of(site: Site, prefix: str) -> str:
+    """The full id of a resolution that a person names; the branches that hold some are fetched first. Raises ConfigError."""
+    observe.survey(site)
+    branches = [f"refs/heads/{branch}" for branch in site.repository.branches() if branch.startswith(f"{RESOLVE}/")]
+    site.repository.refresh(branches)
+    return site.repository.resolve(prefix.lower())
 
 
 def resolved(site: Site, view: View, commit: str) -> View:

@@ -218,5 +218,10 @@ class Plan:
     """The gates that do not pass by themselves."""
 
     @property
+    def status(self) -> int:
+        """The exit status that it means, or would mean if it did not land."""
+        return {"pass": 0, "wait": 3, "block": 4, "conflict": 5, "nothing": 0}[self.verdict]
+
+    @property
     def absorbs(self) -> bool:
         return self.verdict == "pass" and self.merged is not None and self.merged.absorbed

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from promotion import ledger, observe, report
 from promotion.errors import ConfigError, RefusedError
 from promotion.model import Spec
-from promotion.reconcile import Proposal, Result, hold, promote, resolution_of, resolve
+from promotion.reconcile import Proposal, Result, hold, promote, resolve
+from promotion.resolving import resolution_of
 from tests.support.git import File
 from tests.support.shared import Shared, place
 from tests.support.stage import Stage

@@ -22,7 +22,6 @@ from promotion.reconcile import (
     lift,
     promote,
     reject,
-    resolution_of,
     resolve,
     roll_back,
     withdraw,
@@ -31,6 +30,7 @@ from promotion.reconcile.draft import Draft
 from promotion.reconcile.hop import land
 from promotion.report import answered, audit
 from promotion.repository import Snapshot
+from promotion.resolving import resolution_of
 from promotion.state import State
 from promotion.view import Plan, Unknown
 from tests.support.shared import Shared, place

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from promotion import observe as observation
-from promotion import reconcile, report, watching
+from promotion import reconcile, report, resolving, watching
 from promotion.cli import remote, render, shown
 from promotion.cli.context import Call, One, Remote, Some, call_of, commit_of, each, place_of, sites_of, span_of
-from promotion.cli.output import answer, complain, failed, note
+from promotion.cli.output import answer, complain, failed, note, worst
 from promotion.cli.progress import followed
-from promotion.cli.rounds import Loop, worst
+from promotion.cli.rounds import Loop
 from promotion.cli.stopping import stopping
 from promotion.errors import ConfigError, ContendedError, PromotionError, once
 from promotion.model import Environment
@@ -67,7 +67,7 @@ def promote(
         return remote.promote(call, environment, commit=commit, **asked)
     with place_of(call, environment) as (site, target), stopping(call) as stop:
         chosen = commit_of(site, commit) if commit else None
-        decided = reconcile.resolution_of(site, resolution) if resolution else None
+        decided = resolving.resolution_of(site, resolution) if resolution else None
         options: dict[str, Any] = {"chosen": chosen, "plan_id": plan, "allow_empty": allow_empty}
         options |= {"override": past, "reason": reason, "resolution": decided}
         try:

@@ -12,18 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from promotion import answers, config, observe, report, texts, watching
+from promotion import answers, config, observe, report, resolving, texts
 from promotion.cli import render
 from promotion.cli import shown as remembered
 from promotion.cli.context import Call, One, Some, call_of, commit_of, each, place_of, sites_of
-from promotion.cli.output import addressed, answer, complain, is_terminal, printed, shown
-from promotion.cli.rounds import worst
+from promotion.cli.output import addressed, answer, complain, is_terminal, printed, shown, worst
 from promotion.errors import ConfigError, PromotionError, TemporaryError
 from promotion.merge import Difference
 from promotion.model import Entry, Environment
 from promotion.observe import Site, World
-from promotion.reconcile import judged, resolution_of
-from promotion.reconcile.draft import news
 from promotion.report.conflicts import entries
 from promotion.sites import utc_now
 from promotion.view import Plan
@@ -44,6 +41,9 @@ def read(site: Site, environments: list[Environment], *, live: bool) -> World:
 def _lively(site: Site, world: World, environments: list[Environment], *, live: bool) -> World:
     if not live:
         return world
+    from promotion import watching  # engines and checks
+    from promotion.reconcile.draft import news
+
     environments = [e for e in environments if e.name not in world.missing]
     return news(site, watching.watch(site, world, environments)).drafted
 
@@ -149,7 +149,7 @@ def plan(
             raise ConfigError(f"{target.name} takes commits from nobody: people push to {target.branch}")
         chosen = commit_of(site, commit) if commit else None
         world = read(site, [site.application.environment(target.source)], live=live)
-        decided = resolution_of(site, resolution) if resolution else None
+        decided = resolving.resolution_of(site, resolution) if resolution else None
         made = answers.plan(site, world, target, chosen=chosen, resolution=decided)
         data = report.plan(site, made, report.assumed(site, world)) | {
             "page": asked_at(call, [made]).get(made.plan_id or "")
@@ -157,7 +157,7 @@ def plan(
         remembered.remember(site, made)
         difference = _difference(site, made) if diff else []
     answer(call, {**data, **({"diff": difference} if diff else {})}, [*render.plan(data), *difference])
-    return judged(made).status
+    return made.status
 
 
 def asked_at(call: Call, plans: Sequence[Plan]) -> Mapping[str, str]:

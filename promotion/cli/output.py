@@ -105,6 +105,14 @@ def complain(exc: PromotionError) -> None:
     print("\n".join(plain(line) for line in lines), file=sys.stderr, flush=True)
 
 
+RANK = (0, 3, 4, 2, 75, 5, 6, 1)
+"""Exit statuses, from harmless to worst: after a bug nobody knows anything."""
+
+
+def worst(*statuses: int) -> int:
+    return max(statuses, key=RANK.index)
+
+
 def bug(exc: Exception, *, as_json: bool, verbose: bool) -> int:
     """An error that is ours."""
     if verbose:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from promotion.cli import render
 from promotion.cli.context import Call, named, pipeline_of
-from promotion.cli.output import answer, complain, note
+from promotion.cli.output import answer, complain, note, worst
 from promotion.cli.progress import Progress
-from promotion.cli.rounds import calm, worst
+from promotion.cli.rounds import calm
 from promotion.errors import PromotionError, of_data
 from promotion.sites import check_names, matching, who
 

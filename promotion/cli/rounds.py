@@ -15,7 +15,7 @@ from typing import Any
 from promotion import report
 from promotion.cli import render
 from promotion.cli.context import Call
-from promotion.cli.output import Repeats, answer, complain, note, printed
+from promotion.cli.output import Repeats, answer, complain, note, printed, worst
 from promotion.engines.kept import Kept
 from promotion.errors import PromotionError, as_bug, as_data
 from promotion.model import Environment
@@ -27,13 +27,7 @@ from promotion.stop import Stop
 
 log = logging.getLogger(__name__)
 
-RANK = (0, 3, 4, 2, 75, 5, 6, 1)
-"""Exit statuses, from harmless to worst: after a bug nobody knows anything."""
 SIDE_BY_SIDE = 8
-
-
-def worst(*statuses: int) -> int:
-    return max(statuses, key=RANK.index)
 
 
 def calm(*, sync: bool, errors: Sequence[PromotionError]) -> list[str]:

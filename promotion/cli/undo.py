@@ -12,9 +12,8 @@ from promotion import reconcile, report, wording
 from promotion.cli import remote, render
 from promotion.cli.context import Call, One, Remote, call_of, commit_of, each, sites_of, span_of
 from promotion.cli.look import complained
-from promotion.cli.output import answer
+from promotion.cli.output import answer, worst
 from promotion.cli.progress import followed
-from promotion.cli.rounds import worst
 from promotion.cli.stopping import stopping
 from promotion.errors import ContendedError, PromotionError
 from promotion.model import Environment

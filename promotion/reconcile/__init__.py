@@ -6,7 +6,7 @@ from promotion.reconcile.hop import Result, judged, promote
 from promotion.reconcile.patience import Steps, contended, patiently, verified
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
 from promotion.reconcile.proposals import Proposal
-from promotion.reconcile.resolutions import resolution_of, resolve
+from promotion.reconcile.resolutions import resolve
 from promotion.reconcile.rounds import Round, Task, reconcile, together, watch_only
 from promotion.reconcile.sync import deploy, is_loop, with_synced
 from promotion.reconcile.ticks import Ticks
@@ -35,7 +35,6 @@ __all__ = [
     "promote",
     "reconcile",
     "reject",
-    "resolution_of",
     "resolve",
     "roll_back",
     "thaw",

@@ -95,17 +95,14 @@ def promote(
 
 def judged(plan: Plan) -> Result:
     """What a plan that does not land means, or would mean if it did."""
-    words: Mapping[str, tuple[OutcomeWord, int]] = {
-        "pass": ("promoted", 0),
-        "wait": ("waiting", 3),
-        "block": ("refused", 4),
-        "conflict": ("conflict", 5),
-        "nothing": ("nothing", 0),
+    words: Mapping[str, OutcomeWord] = {
+        "pass": "promoted",
+        "wait": "waiting",
+        "block": "refused",
+        "conflict": "conflict",
+        "nothing": "nothing",
     }
-    outcome, status = words[plan.verdict]
-    if plan.absorbs:
-        outcome = "absorbed"
-    return _result(plan, outcome, plan.reason, status=status)
+    return _result(plan, "absorbed" if plan.absorbs else words[plan.verdict], plan.reason, status=plan.status)
 
 
 def _result(plan: Plan, outcome: OutcomeWord, reason: str, **more: Any) -> Result:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from promotion import merge, merging, observe, report, resolving
-from promotion.config.names import RESOLVE
 from promotion.errors import ConfigError
 from promotion.model import Environment
 from promotion.observe import Site
@@ -55,11 +54,3 @@ def _resolve(site: Site, plan: Plan, *, dry_run: bool) -> Proposal | None:
     commit = site.repository.commit_tree(made.tree, [view.tip], message, site.clock())
     landed = create(site, branch, commit, environment.credential)
     return replace(said, commit=commit, created=True) if landed else None
-
-
-def resolution_of(site: Site, prefix: str) -> str:
-    """The full id of a resolution that a person names; the branches that hold some are fetched first. Raises ConfigError."""
-    observe.survey(site)
-    branches = [f"refs/heads/{branch}" for branch in site.repository.branches() if branch.startswith(f"{RESOLVE}/")]
-    site.repository.refresh(branches)
-    return site.repository.resolve(prefix.lower())
