@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from promotion.cli.context import Call, sites_of
-from promotion.cli.output import Repeats, set_up_log
-from promotion.cli.output import worst
+from promotion.cli.output import Repeats, set_up_log, worst
 from promotion.cli.rounds import Loop
 from promotion.errors import ContendedError, PromotionError
 from promotion.reconcile import Round, Task, together
