@@ -188,7 +188,9 @@ def test_looking_loads_nothing_that_asks(shop: Shop, engine: dict[str, str] | No
         "from promotion.cli import main\n"
         "assert main() in (0, 3, 4)\n"
         "heavy = {'httpx', 'httpcore', 'promotion.kube', 'promotion.engines.argocd.fleet', 'jsonschema', 'rich', 'prefect',"
-        " 'kubernetes', 'pydantic', 'promotion.cli.act', 'promotion.cli.people', 'promotion.reconcile', 'promotion.watching'}\n"
+        " 'kubernetes', 'promotion.cli.act', 'promotion.cli.people', 'promotion.reconcile', 'promotion.watching'}\n"
+        "from importlib.metadata import requires\n"
+        "if not any(each.startswith('pydantic') for each in requires('typer')): heavy.add('pydantic')  # as 0.29 does\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     for verb in (["status"], ["plan", "qa"]):
