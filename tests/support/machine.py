@@ -403,11 +403,11 @@ class Machine(RuleBasedStateMachine):
         self._disturb(by, acts, fate)
         self._say(by, plan, key, *what)
 
-    def _answer(self, by: str, app: str, words: list[Any]) -> None:
+    def _answer(self, by: str, app: str, words: list[Any], resolution: str | None = None) -> None:
         """People are shown what there is for prod, and say something."""
         if app not in self.asking or not words or len(self.model.tips) < len(self.names):
             return
-        plan = self.ground.shown(by, app, "prod")
+        plan = self.ground.shown(by, app, "prod", resolution)
         key = self._known(app, "prod", plan) if plan else None
         if plan and key:
             self.shown.append((plan, key))
@@ -428,7 +428,8 @@ class Machine(RuleBasedStateMachine):
         """A plan as the model knows it, which must say of it who is asked; None for what is none to answer about."""
         if plan.plan_id is None or plan.commit is None:
             return None
-        key = model_people.key(self.model, app, name, plan.commit, self.model.tips[name])
+        decided = plan.view.resolution.commit if plan.view.resolution else None
+        key = model_people.key(self.model, app, name, plan.commit, self.model.tips[name], decided)
         model_people.identify(self.model, plan.plan_id, key)
         if plan.asked:
             standing = model_people.standing(self.model, key, self.ground.now)

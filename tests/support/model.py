@@ -26,9 +26,9 @@ from tests.support.model_values import (
     Proposed,
     Read,
     Rules,
-    Sketch,
     Standing,
     Talk,
+    Wanted,
     three_ways,
 )
 
@@ -58,10 +58,12 @@ class Model:
         self.plans: dict[str, Key] = {}
         """Plan id -> what it stands for: the same is never said of something else, nor something else of the same."""
         self.by_hand: set[tuple[str, str]] = set()
-        self.proposing: list[tuple[str, str, str, Sketch | None]] = []
-        """(kind, application, environment, what it should be when it was asked for): what people want proposed."""
+        self.proposing: list[Wanted] = []
+        """What people want proposed at this moment."""
         self.proposals: dict[str, Proposed] = {}
         """Ref -> what became of what was proposed there."""
+        self.resolving: list[tuple[str, str, str]] = []
+        """(application, environment, commit): the decisions about conflicts that people name at this moment."""
         self.overriding: list[tuple[str, str, str, tuple[str, ...]]] = []
         """(application, environment, who, gates): what people want to get past at this moment."""
         self.rewound: set[str] = set()
@@ -301,8 +303,11 @@ class Model:
         plan = (application, event["plan_id"])
         assert plan not in self.promoted, f"two commits for one plan: {self.promoted.get(plan)} and {commit}"
         self.promoted[plan] = commit
-        judged = self._may(application, name, source, before, at)
-        model_people.identify(self, event["plan_id"], model_people.key(self, application, name, source, before))
+        decided = model_proposals.decided(self, event, before)
+        assert made.trailers.get("Promotion-Resolution") == decided
+        judged = self._may(application, name, source, before, at, decided)
+        plan_of = model_people.key(self, application, name, source, before, decided)
+        model_people.identify(self, event["plan_id"], plan_of)
         judged = model_overrides.let_in(self, event, judged)
         if judged.asked:
             said = {*event.get("approvers", ())}
@@ -409,7 +414,7 @@ class Model:
     ) -> None:
         known, target, source = self.known[application, name], event["target"], event["source"]
         assert target in self.lines[name] or target in landed, f"{target} was never on {name}"
-        judged = self._may(application, name, source, target, at)
+        judged = self._may(application, name, source, target, at, model_proposals.decided(self, event, target))
         assert not judged.gates, f"{source} was absorbed by {name} of {application}: {judged.gates}"
         assert not judged.conflicts
         assert judged.absorbed, f"{source} was absorbed by {name}, which does not have it"
@@ -420,7 +425,9 @@ class Model:
         known.release = (known.release[0], source)
         known.given[target] = source
 
-    def _may(self, application: str, name: str, source: str, tip: str, at: datetime) -> Judged:
+    def _may(
+        self, application: str, name: str, source: str, tip: str, at: datetime, decided: str | None = None
+    ) -> Judged:
         """The judgement of what landed, which must be a candidate at all."""
         rules, known = self.applications[application].environments[name], self.known[application, name]
         assert known.release is not None, f"{name} has no release to go on from"
@@ -430,7 +437,7 @@ class Model:
         assert base in self.ancestors(source), f"{source} does not descend from {name}'s {base}"
         assert self.changed(application, source), f"{source} is none of {application}"
         assert self.fits(application, name, tip), f"{name} was rewound, and got {source}"
-        return self.judge(application, name, source, tip, at)
+        return self.judge(application, name, source, tip, at, decided)
 
     def _verified(self, known: Known, application: str, event: dict[str, Any], at: datetime) -> None:
         kind, commit = event["event"], event["commit"]
@@ -504,14 +511,16 @@ class Model:
                 return False
         return release is None
 
-    def judge(self, application: str, name: str, commit: str, tip: str, now: datetime) -> Judged:
-        """Everything that keeps a candidate out of an environment now."""
+    def judge(
+        self, application: str, name: str, commit: str, tip: str, now: datetime, decided: str | None = None
+    ) -> Judged:
+        """Everything that keeps a candidate out of an environment now; `decided`: by which commit, where it conflicts."""
         rules, known = self.applications[application].environments[name], self.known[application, name]
         assert rules.source
         assert known.release
         asked: Standing | None = None
         source = self.known[application, rules.source]
-        result, conflicts, lost = self.table(application, rules, known.release[1], tip, commit)
+        result, conflicts, lost = self.table(application, rules, known.release[1], tip, commit, decided)
         gates: dict[str, str] = {}
         if source.word.get(commit) != "healthy":
             gates["source"] = f"{source.word.get(commit, 'never seen')} in {rules.source}"
@@ -539,7 +548,7 @@ class Model:
         if rules.asks and conflicts:
             gates["approval"] = "there is nothing to approve yet"
         elif rules.asks:
-            plan = model_people.key(self, application, name, commit, tip)
+            plan = model_people.key(self, application, name, commit, tip, decided)
             asked = model_people.standing(self, plan, now)
             if len(asked.approved) < rules.asks.count:
                 gates["approval"] = f"{sorted(asked.approved)} of {rules.asks.count}"
@@ -549,9 +558,9 @@ class Model:
         return Judged(gates, tuple(conflicts), result, False, not conflicts and gates.keys() <= waits, asked)
 
     def table(
-        self, application: str, rules: Rules, base: str, tip: str, commit: str
+        self, application: str, rules: Rules, base: str, tip: str, commit: str, decided: str | None = None
     ) -> tuple[Files, list[str], list[str]]:
-        """T, the paths in conflict, and what only the target has and would lose."""
+        """T, the paths in conflict that nobody `decided`, and what only the target has and would lose."""
         b, d, s = self.files(base), self.files(tip), self.files(commit)
         result, conflicts, lost = dict(d), list[str](), list[str]()
         for path in sorted({*b, *d, *s}):
@@ -564,6 +573,8 @@ class Model:
                 lost += [path] if ours not in (old, theirs) and both != (theirs, True) else []
             else:
                 new, clean = three_ways(old, ours, theirs)
+            if not clean and decided:
+                new, clean = self.files(decided).get(path), True
             conflicts += [] if clean else [path]
             result.pop(path, None)
             result |= {} if new is None else {path: new}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.support import model_origins
+from tests.support import model_origins, model_proposals
 from tests.support.model_values import Asks, Files, Key, Standing, Talk
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ AHEAD = timedelta(minutes=5)
 """How far ahead the clock of who answered may have been."""
 
 
-def key(model: Model, application: str, name: str, commit: str, tip: str) -> Key:
-    """The plan to bring a candidate onto a tip."""
+def key(model: Model, application: str, name: str, commit: str, tip: str, decided: str | None = None) -> Key:
+    """The plan to bring a candidate onto a tip; `decided`: by which commit, where it conflicts."""
     known, rules = model.known[application, name], model.applications[application].environments[name]
     assert known.release
     base = known.release[1]
-    result, _, _ = model.table(application, rules, base, tip, commit)
+    result, _, _ = model.table(application, rules, base, tip, commit, decided)
     inside = model.applications[application].inside
     sides: list[Files] = [model.files(tip), model.files(base), result]
     contents = tuple(frozenset((p, text) for p, text in side.items() if inside(p)) for side in sides)
-    return Key(application, name, commit, contents, known.epoch)
+    return Key(application, name, commit, contents, known.epoch, decided)
 
 
 def identify(model: Model, plan_id: str, plan: Key) -> None:
@@ -68,7 +68,7 @@ def _barred(model: Model, plan: Key) -> set[str]:
         return set()
     assert known.release
     new = model_origins.brought(model, plan.application, source or "", known.release[1], plan.source)
-    authors = model_origins.writers(model, new.commits)
+    authors = model_origins.writers(model, new.commits | model_proposals.deciding(model, plan.resolution))
     return {who for who in asks.people if not new.whole or who in authors}
 
 
@@ -86,9 +86,9 @@ def may(model: Model, talk: Talk, tips: Mapping[str, str], now: datetime) -> boo
         return False
     if plan.source not in model.candidates(app, tips[rules.source or ""], known.release[1]):
         return False
-    if plan != key(model, app, name, plan.source, tips[name]):
+    if plan != key(model, app, name, plan.source, tips[name], plan.resolution):
         return False
-    result, conflicts, _ = model.table(app, rules, known.release[1], tips[name], plan.source)
+    result, conflicts, _ = model.table(app, rules, known.release[1], tips[name], plan.source, plan.resolution)
     if conflicts or result == model.files(tips[name]):
         return False
     if talk.word == "rejected":

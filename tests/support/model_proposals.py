@@ -6,7 +6,7 @@ Uses only the model's files and records, and nothing of the product.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support import model_origins
 from tests.support.model_values import FILLER, Files, Proposed, Sketch, three_ways
@@ -14,7 +14,7 @@ from tests.support.model_values import FILLER, Files, Proposed, Sketch, three_wa
 if TYPE_CHECKING:
     from tests.support.model import Model
 
-PLACES = {"backport": "refs/heads/promotion/backport/"}
+PLACES = {"backport": "refs/heads/promotion/backport/", "resolve": "refs/heads/promotion/resolve/"}
 """Kind -> where its branches are."""
 
 
@@ -35,20 +35,28 @@ def _judged(model: Model, ref: str, commit: str) -> Proposed:
     kind = next(kind for kind, place in PLACES.items() if ref.startswith(place))
     said = model.objects.commit(commit).trailers
     app = said["Promotion-Application"]
-    asked = [about for about in model.proposing if (about[0], about[1]) == (kind, app)]
+    asked = [about for about in model.proposing if (about.kind, about.application) == (kind, app)]
     assert asked, f"nobody asked for {ref}"
-    _, _, name, before = asked[-1]
-    assert ref.startswith(f"{PLACES[kind]}{name}-"), f"{ref} is none of {name}"
+    name = asked[-1].environment
     (parent,) = model.objects.commit(commit).parents
-    root = root_of(model, app, name)
-    assert parent in model.lines[root], f"{ref} stands on {parent}, which never was on {root}"
+    known, stands_on = model.known[app, name], root_of(model, app, name) if kind == "backport" else name
+    assert parent in model.lines[stands_on], f"{ref} stands on {parent}, which never was on {stands_on}"
     # others may have acted between its making and its push
-    wanted = [sketch for sketch in (before, backport(model, app, name, parent)) if sketch]
-    wrong = [_wrong(model, sketch, commit) for sketch in wanted]
+    found = Proposed(kind, app, name, commit, commit, Sketch({}, {}))
+    if kind == "backport":
+        assert ref.startswith(f"{PLACES[kind]}{name}-"), f"{ref} is none of {name}"
+        sketches = [(sketch, "") for sketch in (asked[-1].sketch, backport(model, app, name, parent)) if sketch]
+    else:
+        assert said["Promotion-Environment"] == name
+        found.source = said["Promotion-Source"]
+        bases = [asked[-1].base, known.release[1] if known.release else None]
+        sketches = [(conflict(model, app, name, base, parent, found.source), base) for base in bases if base]
+    wrong = [_wrong(model, sketch, commit) for sketch, _ in sketches]
     assert "" in wrong, f"{ref} of {app}: {wrong}"
-    model.counted[f"proposed: {kind}"] += 1
-    model.counted["proposed with markers"] += any(sketch.marked for sketch in wanted)
-    return Proposed(kind, app, name, commit, commit)
+    found.sketch, base = sketches[wrong.index("")]
+    found.contents = tuple(model.scoped(app, oid) for oid in (parent, base) if base)
+    model.counted[f"proposed: {kind}{' with markers' if found.sketch.marked else ''}"] += 1
+    return found
 
 
 def _wrong(model: Model, wanted: Sketch, commit: str) -> str:
@@ -131,3 +139,55 @@ def backport(model: Model, application: str, name: str, onto: str) -> Sketch | N
     base = model_origins.origin(model, application, source, known.release[1]) or known.release[1]
     paths = [path for path in sorted(drift(model, application, name)) if not rules[root].kept(path)]
     return laid(paths, *(model.files(oid) for oid in (base, onto, model.tips[name])))
+
+
+# --- conflicts -------------------------------------------------------------------------------------------------------
+
+
+def conflict(model: Model, application: str, name: str, base: str, tip: str, source: str) -> Sketch:
+    """What a proposal about a conflict holds: what the target has, with both sides where they conflict, and nothing else."""
+    rules = model.applications[application].environments[name]
+    _, paths, _ = model.table(application, rules, base, tip, source)
+    assert paths, f"{source} does not conflict in {name} of {application}"
+    return laid(paths, *(model.files(oid) for oid in (base, tip, source)))
+
+
+def decides(model: Model, application: str, name: str, tip: str, commit: str) -> str:
+    """The source whose conflict a person's commit decides on this tip; '' where it does not, or not any more."""
+    release = model.known[application, name].release
+    for each in model.proposals.values():
+        if (each.kind, each.application, each.environment) != ("resolve", application, name) or release is None:
+            continue
+        line = list(model.objects.chain(each.tip))
+        ours = line[: line.index(each.commit)]
+        now = (model.scoped(application, tip), model.scoped(application, release[1]))
+        if commit in ours and each.contents == now:
+            undone = [p for p in each.sketch.marked if "<<<<<<<" in (model.files(commit).get(p) or "")]
+            return "" if undone else each.source
+    return ""
+
+
+def decided(model: Model, event: Mapping[str, Any], tip: str) -> str | None:
+    """Judges what a record says that a person decided, on this tip; the commit, None where there was nothing to decide."""
+    app, name, said = event["application"], event["environment"], event.get("resolution")
+    if said is None:
+        return None
+    commit, source, known = said["commit"], event["source"], model.known[app, name]
+    assert (app, name, commit) in model.resolving, f"nobody named {commit} for {name} of {app}"
+    assert decides(model, app, name, tip, commit) == source, f"{commit} does not decide {source} for {name} of {app}"
+    assert known.release
+    rules = model.applications[app].environments[name]
+    _, paths, _ = model.table(app, rules, known.release[1], tip, source)
+    assert {*said["entries"]} == {*paths}, f"{commit} is taken at {[*said['entries']]}, and {paths} conflict"
+    model.counted[f"decided: {event['event']}"] += 1
+    return str(commit)
+
+
+def deciding(model: Model, commit: str | None) -> frozenset[str]:
+    """The commits with which people decided where a plan conflicts, up to the proposal."""
+    ours, found = {each.commit for each in model.proposals.values()}, set[str]()
+    for oid in model.objects.chain(commit) if commit else ():
+        if oid in ours:
+            break
+        found.add(oid)
+    return frozenset(found)

@@ -87,6 +87,8 @@ class Key:
     """What target, base and result have in scope."""
     epoch: int
     """How often the environment was given a release."""
+    resolution: str | None = field(default=None, compare=False)
+    """The commit that decides where it conflicts; another one that decides the same is of the same plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,17 @@ class Sketch:
     """Where it differs from what it stands on, beside `marked`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What somebody wants proposed, with what it should be, or what the target stood for, at that moment."""
+
+    kind: str
+    application: str
+    environment: str
+    sketch: Sketch | None = None
+    base: str | None = None
+
+
 @dataclass(slots=True)
 class Proposed:
     """A branch that was proposed: what for, and where it is now."""
@@ -132,6 +145,10 @@ class Proposed:
     commit: str
     """Ours."""
     tip: str
+    sketch: Sketch
+    source: str = ""
+    """S, where it is about a conflict; and what D and B had in scope then."""
+    contents: tuple[Files, ...] = ()
 
 
 @dataclass(slots=True)

@@ -30,6 +30,7 @@ from promotion.reconcile import (
     lift,
     promote,
     reject,
+    resolution_of,
     roll_back,
     thaw,
     together,
@@ -238,11 +239,12 @@ class Playground:
         with self._asked("adopted", by, application, name), self._allowed():
             adopt(*self._at(by, application, name), source)
 
-    def shown(self, by: str, application: str, name: str) -> Plan | None:
+    def shown(self, by: str, application: str, name: str, resolution: str | None = None) -> Plan | None:
         """The plan that a person is shown; None where it is said in words that there is none."""
         site, environment = self._at(by, application, name)
         with self._allowed():
-            return answers.plan(site, observe.survey(site), environment)
+            oid = resolution_of(site, resolution) if resolution else None
+            return answers.plan(site, observe.survey(site), environment, resolution=oid)
         return None
 
     def say(self, by: str, plan: Plan, key: model.Key, word: str, who: str) -> bool | None:
@@ -298,11 +300,17 @@ class Playground:
         return {}
 
     def promote(
-        self, by: str, application: str, name: str, chosen: str | None, over: tuple[str, tuple[str, ...]] | None = None
+        self,
+        by: str,
+        application: str,
+        name: str,
+        chosen: str | None,
+        over: tuple[str, tuple[str, ...]] | None = None,
+        resolution: str | None = None,
     ) -> Result | None:
         """One hop that a person asks for; None when it was refused in words, or whoever did it was killed.
 
-        `over`: somebody, and the gates that they want to get past.
+        `over`: somebody, and the gates that they want to get past. `resolution` decides where it conflicts.
         """
         door, (site, environment) = self.doors[by], self._at(by, application, name)
         who, past = over or (door.by, ())
@@ -317,14 +325,17 @@ class Playground:
         wanted = (application, name, who, past)
         self.model.by_hand.add((application, name))
         self.model.overriding.append(wanted)
+        self.model.resolving.append((application, name, resolution or ""))
         try:
             with self._mortal(by), self._allowed():
-                reason = "a person says so" if past else ""
-                return promote(replace(site, by=who), environment, chosen=chosen, override=past, reason=reason)
+                more: dict[str, Any] = {"override": past, "reason": "a person says so" if past else ""}
+                more |= {"resolution": resolution_of(site, resolution)} if resolution else {}
+                return promote(replace(site, by=who), environment, chosen=chosen, **more)
             return None
         finally:
             self.model.by_hand.discard((application, name))
             self.model.overriding.remove(wanted)
+            self.model.resolving.pop()
 
     @contextmanager
     def _mortal(self, by: str) -> Iterator[None]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from promotion import observe, report
-from promotion.reconcile import Proposal, backport
+from promotion.reconcile import Proposal, backport, resolve
 from tests.support import model_proposals
-from tests.support.model_values import Sketch
+from tests.support.model_values import Wanted
 from tests.support.playground import Playground
 
 
@@ -22,13 +22,22 @@ class Proposing(Playground):
         root = model_proposals.root_of(self.model, application, name)
         fits = self.model.fits(application, name, self.model.tips[name])
         wanted = model_proposals.backport(self.model, application, name, self.model.tips[root]) if fits else None
-        with self._proposing("backport", application, name, wanted), self._mortal(by), self._allowed():
+        asked = Wanted("backport", application, name, wanted)
+        with self._proposing(asked), self._mortal(by), self._allowed():
             return backport(*self._at(by, application, name), reason="a person says so")
         return None
 
+    def resolve(self, by: str, application: str, name: str) -> Proposal | None:
+        """A person wants a conflict proposed; None as above."""
+        self.wait(timedelta(seconds=1))
+        release = self.model.known[application, name].release
+        asked = Wanted("resolve", application, name, None, release[1] if release else None)
+        with self._proposing(asked), self._mortal(by), self._allowed():
+            return resolve(*self._at(by, application, name))
+        return None
+
     @contextmanager
-    def _proposing(self, kind: str, application: str, name: str, wanted: Sketch | None) -> Iterator[None]:
-        asked = (kind, application, name, wanted)
+    def _proposing(self, asked: Wanted) -> Iterator[None]:
         self.model.proposing.append(asked)
         yield
         self.model.proposing.remove(asked)
