@@ -15,7 +15,7 @@ from hypothesis import seed, settings
 
 from tests.support import model_proposals
 from tests.support.machine import COUNTED, SKIP
-from tests.support.machine_conflicts import Conflicts
+from tests.support.machine_same import Everything
 from tests.support.model_values import Application, Asks, Rules
 
 pytestmark = pytest.mark.timeout(0)  # how long it takes is the profile's business
@@ -27,7 +27,7 @@ SEED = 31
 @pytest.mark.parametrize(("act", "backs"), [(None, 1), ("commit", 0), ("freeze", 0)])
 def test_what_chance_finds_late(act: str | None, backs: int) -> None:
     """A release that fails on arrival, and somebody's hotfix or freeze just before it goes back by itself."""
-    machine, rules = Conflicts(), {"dev": Rules(), "qa": Rules("dev", on_failure="rollback"), "prod": Rules("qa")}
+    machine, rules = Everything(), {"dev": Rules(), "qa": Rules("dev", on_failure="rollback"), "prod": Rules("qa")}
     machine.begin(shape={"shop": Application(rules)})
     machine.release(edits=[(0, "web", "top", 1)], rounds=4, by="one")
     more: dict[str, Any] = {"where": (0, 1), "word": "picky", "acts": [act] if act else []}
@@ -51,7 +51,7 @@ def test_somebody_cannot_wait(who: int, before: str, past: str | None) -> None:
     """Alice gets past time, people and a freeze; not past a strict one, a hold or sickness. Bob gets past nothing."""
     asks = Asks(2, ("carol@example.com", "bob@example.com"), not_author=True, expires=timedelta(hours=1))
     rules = {"dev": Rules(), "prod": Rules("dev", soak=timedelta(hours=1), asks=asks)}
-    machine = Conflicts()
+    machine = Everything()
     machine.begin(shape={"shop": Application(rules, (), ("alice@example.com",), SKIP)})
     machine.urgent_release(
         by="one", edits=[(0, "web", "top", 1)], where=(0, 1), who=who, gates=SKIP, before=before, acts=[]
@@ -65,7 +65,7 @@ def test_somebody_cannot_wait(who: int, before: str, past: str | None) -> None:
 def test_a_hotfix_is_brought_home(more: list[Any], side: int) -> None:
     """Alone, beside another change of the same file, and in a conflict with one that people decide for the hotfix."""
     rules = {"dev": Rules(), "qa": Rules("dev"), "prod": Rules("qa", protect=("mine/",))}
-    machine = Conflicts()
+    machine = Everything()
     machine.begin(shape={"shop": Application(rules)})
     edits = [(0, "web", "top", 1), (0, "api", "gone", 0), (0, "mine/conf", "top", 1)]
     how: dict[str, Any] = {"acts": [], "fate": "lands", "side": side}
@@ -80,7 +80,7 @@ def test_a_hotfix_is_brought_home(more: list[Any], side: int) -> None:
 
 @pytest.mark.parametrize(
     ("choice", "said", "left"),
-    [(1, "decided: promoted", "2"), (2, "decided: promoted", "7"), (0, "decided: absorbed", "1"), (4, None, "1")],
+    [(1, "decided: promoted", "2"), (2, "decided: promoted", "7"), (0, "decided: promoted", "1"), (4, None, "1")],
 )
 def test_a_person_decides_a_conflict(choice: int, said: str | None, left: str) -> None:
     """For the one side, the other, or something else; and not where markers were left. What was not asked is not taken."""
@@ -88,8 +88,9 @@ def test_a_person_decides_a_conflict(choice: int, said: str | None, left: str) -
         2, ("alice@example.com", "bob@example.com", "carol@example.com"), not_author=True, expires=timedelta(hours=1)
     )
     rules = {"dev": Rules(), "prod": Rules("dev", protect=("mine/",), asks=asks)}
-    machine = Conflicts()
+    machine = Everything()
     machine.begin(shape={"shop": Application(rules)})
+    machine.release(edits=[(0, "api", "top", 2)], rounds=0, by="one")
     edits = [(0, "web", "top", 1), (0, "mine/conf", "top", 1)]
     how: dict[str, Any] = {"stray": True, "who": 1, "meanwhile": [], "acts": [], "fate": "lands"}
     machine.conflict(by="one", edits=edits, where=(0, 1), choices=[choice], **how)
@@ -99,14 +100,34 @@ def test_a_person_decides_a_conflict(choice: int, said: str | None, left: str) -
     machine.teardown()
 
 
+@pytest.mark.parametrize(
+    ("then", "landed"), [("", 1), ("withdrawn", 0), ("rejected", 0), ("released", 1), ("mended", 0), ("mended here", 1)]
+)
+def test_one_decision_for_two(then: str, landed: int) -> None:
+    """What is approved for prod lands on eu; not once it is taken back, rejected, or of another plan."""
+    asks = Asks(2, ("alice@example.com", "bob@example.com"), not_author=True, expires=timedelta(hours=1))
+    rules = {"dev": Rules(), "prod": Rules("dev", auto=False, asks=asks), "eu": Rules("dev", asks=asks, same_as="prod")}
+    machine = Everything()
+    machine.begin(shape={"shop": Application(rules)})
+    machine.release(edits=[(0, "web", "top", 2)], rounds=1, by="one")
+    said = [(0, then)] if then in ("withdrawn", "rejected") else []
+    machine._answer("one", "shop", [(0, "approved"), (1, "approved"), *said])
+    where = {"released": 0, "mended": 1, "mended here": 2}.get(then)
+    if where is not None:
+        machine.hotfix(which=where, edits=[(0, "api", "top", 1)], rounds=0, by="one")
+    machine.rounds(by="one", number=2, sync=True)
+    assert machine.model.counted["landed on a decision elsewhere"] == landed
+    machine.teardown()
+
+
 def teardown_module() -> None:
     """Shown with `-s`."""
     sys.stderr.write(f"{dict(sorted(COUNTED.items()))}\n")
 
 
-TestMachine = Conflicts.TestCase
+TestMachine = Everything.TestCase
 if settings.default is not None and settings.default.max_examples > 1000:  # --hypothesis-profile=thorough
     TestMachine.settings = settings(max_examples=100, stateful_step_count=40)
 else:
     TestMachine.settings = settings(max_examples=13, stateful_step_count=20, database=None)
-    seed(SEED)(Conflicts)
+    seed(SEED)(Everything)

@@ -58,7 +58,10 @@ def shapes(draw: st.DrawFn) -> dict[str, Application]:
     wide = draw(st.booleans())
     number = draw(st.integers(1, 3))
     scopes = {"shop": ()} if number == 1 else {name: (name, f"limits/{name}") for name in ("a", "b", "c")[:number]}
-    over = (draw(st.sampled_from([PEOPLE[:1], PEOPLE[1:], ()])), draw(st.sampled_from([SKIP, SKIP[:2], SKIP[2:]])))
+    over = (
+        draw(st.sampled_from([PEOPLE[:1], PEOPLE[:2], PEOPLE[1:], ()])),
+        draw(st.sampled_from([SKIP, SKIP, SKIP[:2], SKIP[2:]])),
+    )
     return {name: Application(draw(_environments(scope, wide=wide)), scope, *over) for name, scope in scopes.items()}
 
 
@@ -67,17 +70,20 @@ def _environments(draw: st.DrawFn, scope: tuple[str, ...], *, wide: bool) -> dic
     folder = f"{scope[0]}/" if scope else ""
     sources = {"qa": "dev", "prod": "qa"} | ({"eu": "qa"} if wide else {})
     found, going_back = {"dev": Rules()}, draw(st.sampled_from(["qa", "prod", "prod", "nowhere"]))
+    asks, same = draw(st.none() | _asks()), wide and draw(st.booleans())
     for name, source in sources.items():
+        taken = name == "eu" and same and asks is not None
         found[name] = Rules(
             source,
             (f"{folder}mine/",) if draw(st.booleans()) else (),
             mirror=draw(st.integers(0, 3)) == 3,
             linear=draw(st.integers(0, 3)) == 3,
             soak=timedelta(minutes=15) if draw(st.integers(0, 2)) == 2 and name != going_back else timedelta(0),
-            requires=("prod",) if name == "eu" else (),
+            requires=("prod",) if name == "eu" and not (taken and draw(st.booleans())) else (),
             on_failure="rollback" if name == going_back else draw(st.sampled_from(["none", "hold"])),
             auto=name != "prod" or draw(st.integers(0, 3)) != 3,
-            asks=draw(st.none() | _asks()) if name == "prod" else None,
+            asks=asks if name == "prod" or taken else None,
+            same_as="prod" if taken else "",
         )
     return found
 
@@ -403,12 +409,13 @@ class Machine(RuleBasedStateMachine):
         self._disturb(by, acts, fate)
         self._say(by, plan, key, *what)
 
-    def _answer(self, by: str, app: str, words: list[Any], resolution: str | None = None) -> None:
-        """People are shown what there is for prod, and say something."""
-        if app not in self.asking or not words or len(self.model.tips) < len(self.names):
+    def _answer(self, by: str, app: str, words: list[Any], resolution: str | None = None, name: str = "prod") -> None:
+        """People are shown what there is for an environment, and say something."""
+        asks = name in self.names and self._rules(app, name).asks
+        if not asks or not words or len(self.model.tips) < len(self.names):
             return
-        plan = self.ground.shown(by, app, "prod", resolution)
-        key = self._known(app, "prod", plan) if plan else None
+        plan = self.ground.shown(by, app, name, resolution)
+        key = self._known(app, name, plan) if plan else None
         if plan and key:
             self.shown.append((plan, key))
             for who, word in words:

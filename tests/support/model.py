@@ -277,6 +277,7 @@ class Model:
         assert commit == self.head(application, self.tips[name]), f"{name} was adopted as {commit}, which it is not"
         assert source in self.lines[origin or ""], f"{source} was never on {origin}"
         known.watched, known.outcome = None, ""
+        known.granted.clear()
         known.given_release(commit, source)
         known.undone.discard(commit)
         known.backs.discard(commit)
@@ -309,9 +310,7 @@ class Model:
         plan_of = model_people.key(self, application, name, source, before, decided)
         model_people.identify(self, event["plan_id"], plan_of)
         judged = model_overrides.let_in(self, event, judged)
-        if judged.asked:
-            said = {*event.get("approvers", ())}
-            assert said == judged.asked.approved, f"{commit} is there by {judged.asked.approved}, and {said} is said"
+        model_people.let_in(self, event, plan_of, judged)
         assert not judged.gates, f"{source} landed on {name} of {application}: {judged.gates}"
         assert not judged.conflicts, f"{source} landed on {name} over conflicts in {judged.conflicts}"
         assert not judged.absorbed, f"{commit} changes nothing"
@@ -368,6 +367,7 @@ class Model:
         known.undone.discard(commit)
         known.given |= {oid: known.given.get(oid) for oid in passed}
         known.backs.add(commit)
+        known.granted.clear()
         known.given_release(commit, source)
         known.watched, known.until, known.outcome = commit, datetime.fromisoformat(event["until"]), "pending"
         known.acted = False
@@ -607,9 +607,17 @@ class Model:
         rules, known = self.applications[application].environments[name], self.known[application, name]
         if commit in dict(known.kept_out(but)):
             return f"{commit} is held"
+        others = [
+            each
+            for other in model_people.decided_with(self, application, name)
+            for (plan, _), entries in self.known[application, other].rejected.items()
+            for each in [(plan.source, entries)]
+        ]
+        if commit in dict(others):
+            return f"{commit} was rejected where this is decided"
         if result is None:
             return ""
-        for held, entries in known.kept_out(but):
+        for held, entries in [*known.kept_out(but), *others]:
             brought = _contains(result, entries) and not _contains(self.files(tip), entries)
             if brought and not self._fixed(application, name, commit, held):
                 return f"brings back {held}"

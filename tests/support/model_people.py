@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.support import model_origins, model_proposals
-from tests.support.model_values import Asks, Files, Key, Standing, Talk
+from tests.support.model_values import Asks, Files, Judged, Key, Known, Standing, Talk
 
 if TYPE_CHECKING:
     from tests.support.model import Model
@@ -42,16 +42,43 @@ def identify(model: Model, plan_id: str, plan: Key) -> None:
     assert same == [plan_id], f"{same} are one plan"
 
 
-def standing(model: Model, plan: Key, now: datetime) -> Standing:
+def decided_with(model: Model, application: str, name: str) -> list[str]:
+    """The environments whose decision counts for this one too."""
+    rules, found = model.applications[application].environments, list[str]()
+    while other := rules[name].same_as:
+        found, name = [*found, other], other
+    return found
+
+
+def _known(model: Model, plan: Key) -> Known:
+    return model.known[plan.application, plan.environment]
+
+
+def _elsewhere(model: Model, plan: Key, name: str, tip: str) -> list[tuple[datetime, str, str]]:
+    """What people said of the plan that another environment has for the same commit now: (when, who, word)."""
+    known, rules = model.known[plan.application, name], model.applications[plan.application].environments[name]
+    source = model.tips[rules.source or ""]
+    if known.release is None or plan.source not in model.candidates(plan.application, source, known.release[1]):
+        return []
+    _, conflicts, _ = model.table(plan.application, rules, known.release[1], tip, plan.source)
+    there = key(model, plan.application, name, plan.source, tip)
+    return [(at, who, word) for (about, who), (word, at) in known.said.items() if about == there and not conflicts]
+
+
+def standing(model: Model, plan: Key, now: datetime, tips: Mapping[str, str] | None = None) -> Standing:
     """How it stands with one plan."""
-    known, asks = model.known[plan.application, plan.environment], _asks(model, plan)
-    barred = _barred(model, plan)
-    yes = {
-        who
-        for (about, who), (word, at) in known.said.items()
-        if about == plan and word == "approved" and -AHEAD <= now - at < asks.expires
-    }
-    approved = yes - barred
+    asks, barred = _asks(model, plan), _barred(model, plan)
+    words = [(at, who, word) for (about, who), (word, at) in _known(model, plan).said.items() if about == plan]
+    yes = set[str]()
+    for name in decided_with(model, plan.application, plan.environment):
+        there = model.known[plan.application, name]
+        if there.release and model.fits(plan.application, name, (tips or model.tips)[name]):
+            yes |= there.granted.get(plan.source, {}).keys()
+            words += _elsewhere(model, plan, name, (tips or model.tips)[name])
+    for at, who, word in sorted(words, key=lambda each: each[0]):
+        yes.discard(who)
+        yes |= {who} if word == "approved" and -AHEAD <= now - at < asks.expires else set()
+    approved = yes & {*asks.people} - barred
     return Standing(frozenset(approved), frozenset(set(asks.people) - barred - approved), frozenset(barred))
 
 
@@ -81,7 +108,8 @@ def may(model: Model, talk: Talk, tips: Mapping[str, str], now: datetime) -> boo
     app, name = plan.application, plan.environment
     known, rules = model.known[app, name], model.applications[app].environments[name]
     if talk.word == "withdrawn":
-        return (plan, talk.who) in known.said
+        leads = any(name in decided_with(model, app, other) for other in model.applications[app].environments)
+        return (plan, talk.who) in known.said or (leads and known.granted.get(plan.source, {}).get(talk.who) == plan)
     if talk.who not in _asks(model, plan).people or known.release is None or not model.fits(app, name, tips[name]):
         return False
     if plan.source not in model.candidates(app, tips[rules.source or ""], known.release[1]):
@@ -93,8 +121,8 @@ def may(model: Model, talk: Talk, tips: Mapping[str, str], now: datetime) -> boo
         return False
     if talk.word == "rejected":
         return known.said.get((plan, talk.who), ("",))[0] != "rejected"
-    now_it_is = standing(model, plan, now)
-    if talk.who in now_it_is.barred or talk.who in now_it_is.approved:
+    now_it_is = standing(model, plan, now, tips)
+    if talk.who in now_it_is.barred or (talk.who in now_it_is.approved and (plan, talk.who) in known.said):
         return False
     return not model.refusal(app, name, plan.source, tips[name], result, (plan, talk.who))
 
@@ -113,6 +141,8 @@ def said(model: Model, event: Mapping[str, Any], at: datetime) -> None:
     known = model.known[plan.application, plan.environment]
     known.rejected.pop((plan, who), None)
     known.said.pop((plan, who), None)
+    if word == "withdrawn" and known.granted.get(plan.source, {}).get(who) == plan:
+        del known.granted[plan.source][who]
     if word != "withdrawn":
         known.said[plan, who] = (word, at)
     if word == "rejected":
@@ -121,3 +151,22 @@ def said(model: Model, event: Mapping[str, Any], at: datetime) -> None:
         entries = {p: result.get(p) for p in {*before, *result} if before.get(p) != result.get(p)}
         assert set(event["entries"]) == set(entries), f"{who} rejected {set(event['entries'])}, not {set(entries)}"
         known.rejected[plan, who] = entries
+
+
+def let_in(model: Model, event: Mapping[str, Any], plan: Key, judged: Judged) -> None:
+    """Judges on whose word something landed, and keeps it for those who take this decision."""
+    said, known = {*event.get("approvers", ())}, _known(model, plan)
+    if judged.asked:
+        assert said == judged.asked.approved, (
+            f"{plan.source} is in {plan.environment} by {judged.asked.approved}, not {said}"
+        )
+    others = (
+        {name: model.tips[name] for name in decided_with(model, plan.application, plan.environment)} if said else {}
+    )
+    assert event.get("elsewhere", {}) == others, f"decided with {event.get('elsewhere')}, expected {others}"
+    model.counted["landed on a decision elsewhere"] += bool(
+        said and not said & {who for about, who in known.said if about == plan}
+    )
+    granted = {who: plan for about, who in known.said if about == plan and who in said}
+    known.granted.pop(plan.source, None)
+    known.granted |= {plan.source: granted} if granted else {}

@@ -39,6 +39,8 @@ class Rules:
     on_failure: Literal["none", "hold", "rollback"] = "none"
     auto: bool = True
     asks: Asks | None = None
+    same_as: str = ""
+    """The environment whose decision about a commit counts here too; `asks` is as there."""
 
     def kept(self, path: str) -> bool:
         return any(path.startswith(folder) for folder in self.protect)
@@ -189,6 +191,8 @@ class Known:
     epoch: int = 0
     said: dict[tuple[Key, str], tuple[str, datetime]] = field(default_factory=dict)
     """(plan, person) -> the last word, and when."""
+    granted: dict[str, dict[str, Key]] = field(default_factory=dict)
+    """Source -> who let it in, and by which plan; since the last rollback or adoption."""
     rejected: dict[tuple[Key, str], dict[str, str | None]] = field(default_factory=dict)
     """(plan, person) -> path -> text, as for what is held."""
 

@@ -109,7 +109,8 @@ class Playground:
         place = self.folder / application / name
         minutes = int(rules.soak.total_seconds()) // 60
         gates = (Spec("soak", {"for": f"{minutes}m"}),) if minutes else ()
-        gates += (Spec("approval", _asking(rules.asks)),) if rules.asks else ()
+        same = {"same_as": rules.same_as} if rules.same_as else {}
+        gates += (Spec("approval", _asking(rules.asks) | same),) if rules.asks else ()
         protect = tuple(f"{folder}**" for folder in rules.protect)
         decides: dict[str, Any] = {"branch": f"env/{name}", "protect": list(protect), "requires": list(rules.requires)}
         decides |= {"strategy": "mirror" if rules.mirror else "merge", "history": "linear" if rules.linear else "merge"}
