@@ -30,13 +30,13 @@ from promotion.reconcile import (
     lift,
     promote,
     reject,
-    resolution_of,
     roll_back,
     thaw,
     together,
     withdraw,
 )
 from promotion.repository import Git, Repository
+from promotion.resolving import resolution_of
 from promotion.view import Plan
 from tests.robustness.checker import Objects
 from tests.support import model_values as model
