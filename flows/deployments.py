@@ -149,7 +149,7 @@ def deployments(pipeline: Pipeline, name: str | None = None) -> list[RunnerDeplo
         name or "rollback",
         parameters=config,
         tags=["promotion"],
-        description="Restores an earlier release as a new commit, in one environment or in several.",
+        description=f"Restores an earlier release as a new commit, in one environment or in several. Applications: {applications}.",
         entrypoint_type=EntrypointType.MODULE_PATH,
         version_type=VersionType.SIMPLE,
     )

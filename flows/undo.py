@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from pydantic import WithJsonSchema
 
 from flows import arrival, asked, pages, states
 from flows.api import Api
@@ -37,6 +38,10 @@ log = logging.getLogger(__name__)
 log.setLevel(logging.INFO)  # a run's page begins with its log
 
 
+Line = Annotated[str | None, WithJsonSchema({"type": "string"})]
+"""One line to type into: between text and nothing people would have to choose first."""
+
+
 def _name() -> str:
     return pages.back_name(flow_run.parameters["application"], flow_run.parameters["environment"])
 
@@ -47,9 +52,9 @@ def rollback(
     environment: str,
     reason: str,
     by: str,
-    config: str,
-    to: str | None = None,
+    to: Line = "",
     dry_run: bool = False,
+    config: str = "",
     remote: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Restores the last healthy release with other content as a new commit, whatever gates and freezes say (but strict ones).
@@ -57,14 +62,14 @@ def rollback(
     What is taken back is held until it is fixed or lifted. Stays until the targets are verified.
 
     Args:
-        application: Whose environment; a name, or a glob.
-        environment: Where to go back; a name, or a glob.
-        reason: Why; it is recorded.
-        by: Who asks for it; recorded as said, with whoever serves.
-        config: The environments.yaml on the machine that serves.
-        to: Which release, also one that was rolled back. A unique prefix is enough.
-        dry_run: Write nothing.
-        remote: What `promotion rollback --remote` asks beyond that; the run ends as the command would, and leaves an answer.
+        application: Whose environment: a name as in environments.yaml, or a glob.
+        environment: Where to go back: a name, or a glob such as `prod-*` for each of them.
+        reason: Why. It is recorded, and shown wherever the change is held.
+        by: Your name or email: Prefect does not know who clicks. It is recorded as you say it.
+        to: The release to restore: its commit on the environment's branch, or a unique prefix; also one that was rolled back. Empty: the last healthy one with other content.
+        dry_run: Only say what would be done, and write nothing.
+        config: Filled in already: the environments.yaml on the machine that serves.
+        remote: Not for people: what `promotion rollback --remote` asks beyond that. Such a run ends as the command would, and leaves an answer.
     """
     with Api() as api:
         page = Page(
@@ -186,10 +191,10 @@ def _one(run: _Run, site: Site, target: Environment) -> Result:
 
 def _chosen(site: Site, to: str | None) -> str | None:
     """The full id of what people wrote; the clone must know the remote's commits first."""
-    if not to:
+    if not to or not to.strip():
         return None
     observe.survey(site)
-    return site.repository.resolve(to)
+    return site.repository.resolve(to.strip())
 
 
 # --- what is said of it ----------------------------------------------------------------------------------------------

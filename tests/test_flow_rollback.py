@@ -104,6 +104,21 @@ def test_the_record_says_who_asked_and_who_serves(shop: Hosted) -> None:
     assert {"environment", "reason", "by"} <= set(made._parameter_openapi_schema.required)
 
 
+def test_the_form_asks_what_people_know_first(shop: Hosted) -> None:
+    """What is filled in and what is not for them come last, and which release is a line to type into, empty for the last healthy one."""
+    (made,) = [d for d in deployments.deployments(load(shop.file)) if d.name == "rollback"]
+    fields = made._parameter_openapi_schema.properties
+    asked = sorted(fields, key=lambda name: fields[name]["position"])
+    assert asked == ["application", "environment", "reason", "by", "to", "dry_run", "config", "remote"]
+    assert (fields["to"]["type"], fields["to"]["default"]) == ("string", "")
+    before, first = shop.tip("qa"), shop.origin.log("env/qa")[1].commit
+    assert back(shop, to="  ").name.startswith("rolled-back")
+    assert before != shop.tip("qa")
+    assert shop.origin.tree("env/qa") == shop.origin.tree(first)
+    assert back(shop, to=f" {before[:10]} ").name.startswith("rolled-back")
+    assert shop.origin.tree("env/qa") == shop.origin.tree(before)
+
+
 def test_a_dry_run_writes_nothing(shop: Hosted) -> None:
     before = shop.origin.refs()
     assert back(shop, dry_run=True).name.startswith("dry run: rolled-back")

@@ -82,7 +82,7 @@ def rollback(
     meant = [a.name for a in pipeline.applications if matching(a, [environment])]
     application = meant[0] if len(meant) == 1 else call.application or "*"
     parameters: dict[str, Any] = {"application": application, "environment": environment, "reason": reason}
-    parameters |= {"by": who(call.environ), "to": to, "dry_run": dry_run}
+    parameters |= {"by": who(call.environ), "to": to or "", "dry_run": dry_run}
     said = _followed(call, lambda api: remote.rollback(api, name, parameters, wanted))
     took, done = time.monotonic() - began, list[Done]()
     for hop in said["hops"]:
