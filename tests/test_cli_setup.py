@@ -11,8 +11,9 @@ import yaml
 
 from promotion.cli import main
 from promotion.cli.draft import create, draft
-from promotion.config import load
+from promotion.config import known, load
 from promotion.errors import ConfigError
+from promotion.sites import cache_folder
 from tests.support.git import Origin
 from tests.support.shop import Shop
 
@@ -213,6 +214,18 @@ def test_init_leaves_alone_what_somebody_created_meanwhile(tmp_path: Path) -> No
 
 
 # --- validate and schema --------------------------------------------------------------------------------------------
+
+
+def test_validate_asks_the_schema_whatever_was_found_before(shop: Shop) -> None:
+    """The other verbs believe what is kept of this very text, even where it was forged."""
+    shop("status")
+    shop.file.write_text(shop.file.read_text().replace('"version": 1', '"version": 1, "colour": "red"'))
+    cache = cache_folder(os.environ)
+    assert shop("status").status == 2
+    known.keep(cache, shop.file, shop.file.read_bytes())
+    assert shop("status").status == 0
+    said = shop("validate")
+    assert (said.status, "colour" in said.err) == (2, True)
 
 
 def test_validate_prints_each_problem_with_its_place(shop: Shop) -> None:

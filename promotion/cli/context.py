@@ -42,9 +42,12 @@ def call_of(context: typer.Context) -> Call:
     return call
 
 
-def pipeline_of(call: Call) -> Pipeline:
-    """The file, with only the applications that `-a` names. Raises ConfigError."""
-    pipeline = config.load(call.config, cache_folder(call.environ))
+def pipeline_of(call: Call, *, anew: bool = False) -> Pipeline:
+    """The file, with only the applications that `-a` names; with `anew` nothing that was found before is believed.
+
+    Raises ConfigError.
+    """
+    pipeline = config.load(call.config, None if anew else cache_folder(call.environ))
     return pipeline if call.application is None else only(pipeline, call.application, "-a")
 
 

@@ -28,7 +28,7 @@ def validate(
 ) -> int:
     """Checks the file; each fault with its place and a fix. Exit status 2: something is wrong."""
     call = call_of(context)
-    pipeline = pipeline_of(call)
+    pipeline = pipeline_of(call, anew=True)
     found: list[dict[str, Any]] = []
     rights: list[dict[str, Any]] = []
     if online:
