@@ -10,7 +10,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -217,6 +217,49 @@ def test_a_clone_that_another_process_has_made_again_is_kept(
         assert opened.refresh([DEV])[DEV] == tip
     assert done.exists()
     assert (clone / "theirs").exists()
+
+
+def test_those_who_share_a_clone_do_not_throw_it_away_under_each_other_for_ever(origin: Origin, tmp_path: Path) -> None:
+    """Each knows which history it has fetched: of a clone that another one made meanwhile it knows nothing."""
+    names = ["env/dev", "env/qa", "env/prod"]
+    for name in names:
+        origin.commit(name, {"team": f"{name}\n"})
+    with ExitStack() as stack:
+        shared = [
+            stack.enter_context(Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache"))
+            for _ in names
+        ]
+
+        def turn(opened: Repository, name: str) -> bool:
+            tip = opened.refresh([f"refs/heads/{name}"])[f"refs/heads/{name}"]
+            opened.close()  # as rounds do: what git has open would still be read
+            try:
+                return bool(opened.objects.commits([tip or ""]))
+            except TemporaryError:
+                return False
+
+        for opened, name in zip(shared, names, strict=True):
+            assert turn(opened, name)
+        shutil.rmtree(shared[0].path)
+        assert all(turn(*each) for _ in range(3) for each in zip(shared, names, strict=True))
+
+
+def test_a_clone_that_another_process_makes_while_it_is_read_is_kept(origin: Origin, tmp_path: Path) -> None:
+    """It lacks what nobody has fetched into it yet."""
+    cache_folder = tmp_path / "cache"
+    with Repository(str(origin.path), Git(os.environ, cache_folder), cache_folder) as opened:
+        tip = opened.refresh([DEV])[DEV] or ""
+        opened.close()
+        shutil.rmtree(opened.path)
+        with Repository(str(origin.path), Git(os.environ, cache_folder), cache_folder) as other:
+            other.refresh(["refs/heads/none"])
+            (other.path / "theirs").touch()
+            with pytest.raises(TemporaryError, match="lacks"):
+                opened.objects.commits([tip])
+            assert (other.path / "theirs").exists()
+            assert opened.refresh([DEV])[DEV] == tip
+            assert opened.objects.commits([tip])
+            assert (other.path / "theirs").exists()
 
 
 def test_refs_are_asked_of_the_remote_every_time(origin: Origin, repository: Repository) -> None:

@@ -241,11 +241,15 @@ class Repository:
         return self.signatures.commit(tree, parents, message, at)
 
     def _lacks(self, what: str) -> TemporaryError:
-        self._remove()  # it is only a cache: the next refresh makes it again
+        """The clone goes, for it is only a cache: the next refresh makes it again. One that another process has made since stays."""
+        if self._remote.is_replaced():
+            self._forget()
+        else:
+            self._remove()
         return TemporaryError(f"the clone cache lacks {what}; it is made again", where=self.url)
 
     def _ensure(self) -> None:
-        if cache.make(self._git, self.path, self.url):
+        if cache.make(self._git, self.path, self.url) or self._remote.is_replaced():
             self._forget()
 
     def _remove(self) -> None:

@@ -63,13 +63,15 @@ class Remote:
         self._credential = credential
         self._discard = discard
         self._complete: dict[str, str] | None = None
+        self._known: object = None
+        """The clone that this was found out about."""
         self._talked: object = None
         """The clone that git worked on last: others may have put a new one in its place."""
 
     def complete(self) -> Mapping[str, str]:
         """Refs whose whole history is in the clone, from an earlier fetch or our own push, and their tips."""
         if self._complete is None:
-            self._talked = cache.identity(self._path)
+            self._known = self._talked = cache.identity(self._path)
             answer = self._git.run(self._path, "for-each-ref", "--format=%(objectname) %(refname)")
             if answer.status:
                 raise self._broken(gist(answer.said))
@@ -84,6 +86,10 @@ class Remote:
     def forget(self) -> None:
         """What was known of a clone that is gone."""
         self._complete = None
+
+    def is_replaced(self) -> bool:
+        """Whether another process has put a clone of its own in the place of the one that we know: it lacks what we fetched."""
+        return self._complete is not None and cache.identity(self._path) != self._known
 
     def tips(self, refs: Sequence[str]) -> dict[str, str]:
         """The tips of these refs at this moment; a `*` at the end stands for what follows."""

@@ -341,6 +341,22 @@ S7 = (
     ),
     cut(
         "S7",
+        "a clone that another process made is not taken for the one that we know",
+        "repository.clone:Repository._ensure",
+        "cache.make(self._git, self.path, self.url) or self._remote.is_replaced()",
+        "cache.make(self._git, self.path, self.url)",
+        "test_repository::test_those_who_share_a_clone_do_not_throw_it_away_under_each_other_for_ever",
+    ),
+    cut(
+        "S7",
+        "a clone that another process made is kept",
+        "repository.clone:Repository._lacks",
+        "self._remote.is_replaced()",
+        "False",
+        "test_repository::test_a_clone_that_another_process_makes_while_it_is_read_is_kept",
+    ),
+    cut(
+        "S7",
         "a foreign clone is none",
         "repository.cache:_is_clone",
         "ours and (not any(((path / name).exists() for name in NEVER_OURS)))",
