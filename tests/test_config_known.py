@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_a_file_that_is_right_is_asked_once(tmp_path: Path) -> None:
     first = config.load(path, tmp_path)
     assert known.is_known(tmp_path, path, RIGHT.encode())
     assert config.load(path, tmp_path) == first == config.load(path)
+
+
+def test_a_folder_whose_name_is_no_text_is_no_trouble(tmp_path: Path) -> None:
+    """Names are bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    path = place(folder, RIGHT)
+    assert config.load(path, tmp_path).applications == config.load(path).applications
+    assert known.is_known(tmp_path, path, RIGHT.encode())
 
 
 def test_a_file_that_is_wrong_is_told_every_time(tmp_path: Path) -> None:

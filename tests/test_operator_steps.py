@@ -301,6 +301,9 @@ def test_that_a_job_still_runs_is_written_down_now_and_then() -> None:
     for minutes, news in ((0, False), (5, False), (5.1, True)):
         now = AT + timedelta(minutes=minutes)
         assert is_news(run_of(job(), now), before, now) is news
+    assert is_news(
+        run_of(job(ttl=120), AT), before, AT
+    )  # it may be gone before that: it would be taken for deleted, and run twice
     assert is_news("Complete", before, AT)
     assert is_news(before, "started", AT)
     assert not is_news("Complete", "Complete", AT)

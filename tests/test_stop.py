@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import os
+import signal
 import sys
+from contextlib import redirect_stderr
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from promotion.cli.context import Call
+from promotion.cli.stopping import stopping
 from promotion.stop import Stop
 
 
@@ -47,3 +54,23 @@ def test_it_is_waited_for_no_longer_than_asked() -> None:
     assert not stop.wait(0.01)
     stop.set()
     assert stop.wait(3600)
+
+
+class Terminal(io.RawIOBase):
+    """One that the signal comes upon while it takes what is written."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return len(data)
+
+
+def test_a_wish_that_comes_while_something_is_written_is_granted_unsaid() -> None:
+    """A terminal that was stopped, a pipe that is full: Python refuses to write to it within a write to it."""
+    call = Call(Path("environments.yaml"), None, json=False, quiet=False, verbose=False, environ=os.environ)
+    with redirect_stderr(io.TextIOWrapper(io.BufferedWriter(Terminal()), "utf-8")), stopping(call) as wished:
+        sys.stderr.write("a line of the log\n")
+        sys.stderr.flush()
+    assert wished.is_set()

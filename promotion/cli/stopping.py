@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from promotion.cli.context import Call
@@ -25,7 +25,8 @@ def stopping(call: Call) -> Iterator[Stop]:
         if wished.is_set():
             raise KeyboardInterrupt
         wished.set()
-        note(call, "ending after this step; once more stops at once")
+        with suppress(RuntimeError):  # it came upon this very thread while it wrote to stderr
+            note(call, "ending after this step; once more stops at once")
 
     before = [(number, signal.signal(number, wish)) for number in (signal.SIGINT, signal.SIGTERM)]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +27,7 @@ def keep(folder: Path, path: Path, text: bytes) -> None:
 
 def _place(folder: Path, path: Path) -> Path:
     """One for each file, whatever is written into it."""
-    return folder / f"{sha256(str(path.absolute()).encode()).hexdigest()}.checked"
+    return folder / f"{sha256(os.fsencode(path.absolute())).hexdigest()}.checked"
 
 
 def _name(text: bytes) -> bytes:

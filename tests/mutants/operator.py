@@ -105,6 +105,14 @@ SEEN = (
     ),
     cut(
         "operator",
+        "a Job that may be removed earlier than it was is not run twice",
+        f"{PLACE}.steps:is_news",
+        "then < first",
+        "False",
+        "test_operator_steps::test_that_a_job_still_runs_is_written_down_now_and_then",
+    ),
+    cut(
+        "operator",
         "a Job that nobody removes by itself was removed by a person",
         f"{PLACE}.steps:run_of",
         "spec.get('ttlSecondsAfterFinished')",

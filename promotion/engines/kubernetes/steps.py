@@ -84,9 +84,9 @@ def run_of(live: Live, now: datetime) -> str:
 
 
 def is_news(run: str, before: str, now: datetime) -> bool:
-    """Whether what is seen of a Job is worth writing down: that it still runs is when half of the time is over."""
+    """Whether what is seen of a Job is worth writing down: that it still runs is when half of the time is over, or it may go earlier."""
     first, then = _removable(before), _removable(run)
-    return run != before and (first is None or then is None or 2 * (then - first) > then - now)
+    return run != before and (first is None or then is None or then < first or 2 * (then - first) > then - now)
 
 
 def has_run(item: Item, live: Live | None, now: datetime) -> bool:
