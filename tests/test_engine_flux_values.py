@@ -40,7 +40,7 @@ def ref(text: str) -> dict[str, Any]:
     return {"kind": kind, "name": name, **({"optional": True} if text.endswith("?") else {})}
 
 
-def applied(commit: str = M, after: timedelta = timedelta(0)) -> str:
+def applied(commit: str = M, after: timedelta = timedelta(seconds=1)) -> str:
     """What is asked for when a commit is applied, so long after BEGAN."""
     return f"{iso(BEGAN + after)} promotion {commit} applied"
 
@@ -139,6 +139,13 @@ def test_race_a_look_that_was_asked_for() -> None:
     pending = hr("ConfigMap/conf", handled=ours)
     pending["status"]["lastHandledReconcileAt"] = None
     assert said(pending, conf()).health is PROGRESSING
+
+
+def test_race_values_change_again_after_a_look_was_asked_for() -> None:
+    """They may be what another release made, which looked later: the request has to be later than the change."""
+    asked = hr("ConfigMap/conf", handled=applied(after=MINUTE))
+    assert said(asked, conf(timedelta(seconds=59))).health is HEALTHY
+    assert said(asked, conf(MINUTE)).health is PROGRESSING  # in the same second
 
 
 def test_what_is_not_read_is_unknown() -> None:
@@ -281,7 +288,7 @@ def test_race_a_commit_that_comes_back_is_asked_for_anew() -> None:
     later, anew = entry("other", -9 * MINUTE, 9 * MINUTE), entry("now", 10 * MINUTE, 60 * MINUTE)
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], now, other).health is HEALTHY
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], now, later).health is UNKNOWN
-    assert said(hr("ConfigMap/conf", handled=applied()), conf(), ENTRIES, now, later).health is PROGRESSING
+    assert said(hr("ConfigMap/conf", handled=applied()), conf(9 * MINUTE), ENTRIES, now, later).health is PROGRESSING
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], anew, other).health is PROGRESSING
     assert said(hr("Secret/passwords", handled=applied()), None, [CHART], entry("now", MINUTE)).health is PROGRESSING
 
@@ -405,6 +412,8 @@ def test_a_release_is_asked_to_look_when_all_of_the_commit_is_applied(stub: Kube
 
     for live in (hr("ConfigMap/conf", "Secret/passwords"), image(), conf()):
         stub.put(live)
+    for entry in stub.objects["v1", "ConfigMap", "flux-system", "conf"]["metadata"]["managedFields"]:
+        entry["time"] = iso(BEGAN)  # not in the second in which it is asked for
     assert at(M, *flux.running(flux.at(M))) is PROGRESSING
     assert asked(stub) is None
     assert at(M) is not HEALTHY

@@ -187,6 +187,8 @@ def test_a_commit_that_changes_values_only(place: Place) -> None:
     looked = {"observedGeneration": 2, "conditions": [condition("Ready", "True", generation=2)]}
     place.status(flux.changed(flux.imaged(), **looked))
     assert place.seen() == (M, Health.PROGRESSING)
+    written = datetime.now(UTC)
+    until(lambda: datetime.now(UTC) > written + timedelta(seconds=1), 10)  # not in the same second
     engine.refresh(place.settings(), place.subject)
     request = place.get("HelmRelease", "web")["metadata"]["annotations"][REQUESTED]
     assert place.seen() == (M, Health.PROGRESSING)

@@ -108,7 +108,7 @@ MUTANTS = (
         "S2",
         "a look that was asked for before another commit came and went",
         "engines.flux.values:is_handled",
-        "applied is None or asked.at >= applied",
+        "since is None or asked.at >= since",
         "True",
         COMES_BACK,
     ),
@@ -119,6 +119,14 @@ MUTANTS = (
         "applied.settled or applied.replaced",
         "applied.replaced",
         COMES_BACK,
+    ),
+    cut(
+        "S2",
+        "a look that was asked for before values were changed",
+        "engines.flux.readers:_has_looked",
+        "changed + passes.SECOND if found is not None and changed else applied.settled or applied.replaced",
+        "applied.settled or applied.replaced",
+        VALUES + "test_race_values_change_again_after_a_look_was_asked_for",
     ),
     cut(
         "S2",

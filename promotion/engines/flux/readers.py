@@ -127,7 +127,8 @@ def _has_looked(read: Any, found: Any, applied: Applied) -> bool:
         begun = values.has_begun_after(live, changed if found is None else changed + values.SKEW)
         if begun is not None:
             return begun
-    if values.is_handled(live, applied.revision, applied.settled or applied.replaced):
+    since = changed + passes.SECOND if found is not None and changed else applied.settled or applied.replaced
+    if values.is_handled(live, applied.revision, since):
         return True
     return changed is not None and values.is_after(read, changed)
 

@@ -54,13 +54,13 @@ def named(live: Live) -> list[Named]:
     return found
 
 
-def is_handled(live: Live, revision: str, applied: datetime | None) -> bool:
-    """Whether a look began after we asked for it, which we do when the commit is applied; not when that was before what is
-    applied now was: another commit was applied since, and this one again."""
+def is_handled(live: Live, revision: str, since: datetime | None) -> bool:
+    """Whether a look began after we asked for it, which we do when the commit is applied; not when that was before `since`: values
+    changed, or another commit was applied, and this one again."""
     asked = request(live.handled)
     if live.pending or asked is None or not asked.applied or asked.commit != revision:
         return False
-    return applied is None or asked.at >= applied
+    return since is None or asked.at >= since
 
 
 def is_after(reader: Mapping[str, Any], moment: datetime) -> bool:
