@@ -59,7 +59,7 @@ def shapes(draw: st.DrawFn) -> dict[str, Application]:
     number = draw(st.integers(1, 3))
     scopes = {"shop": ()} if number == 1 else {name: (name, f"limits/{name}") for name in ("a", "b", "c")[:number]}
     over = (
-        draw(st.sampled_from([PEOPLE[:1], PEOPLE[:2], PEOPLE[1:], ()])),
+        draw(st.sampled_from([PEOPLE[:1], PEOPLE[:2], PEOPLE[1:]])),
         draw(st.sampled_from([SKIP, SKIP, SKIP[:2], SKIP[2:]])),
     )
     return {name: Application(draw(_environments(scope, wide=wide)), scope, *over) for name, scope in scopes.items()}
