@@ -130,5 +130,5 @@ TestMachine = Everything.TestCase
 if settings.default is not None and settings.default.max_examples > 1000:  # --hypothesis-profile=thorough
     TestMachine.settings = settings(max_examples=100, stateful_step_count=40)
 else:
-    TestMachine.settings = settings(max_examples=13, stateful_step_count=20, database=None)
+    TestMachine.settings = settings(max_examples=12, stateful_step_count=20, database=None)
     seed(SEED)(Everything)
