@@ -50,9 +50,10 @@ def _judged(model: Model, ref: str, commit: str) -> Proposed:
         assert said["Promotion-Environment"] == name
         found.source = said["Promotion-Source"]
         bases = [asked[-1].base, known.release[1] if known.release else None]
-        sketches = [(conflict(model, app, name, base, parent, found.source), base) for base in bases if base]
+        both = [(conflict(model, app, name, base, parent, found.source), base) for base in bases if base]
+        sketches = [(sketch, base) for sketch, base in both if sketch]
     wrong = [_wrong(model, sketch, commit) for sketch, _ in sketches]
-    assert "" in wrong, f"{ref} of {app}: {wrong}"
+    assert "" in wrong, f"{ref} of {app}: {wrong or 'nothing conflicts'}"
     found.sketch, base = sketches[wrong.index("")]
     found.contents = tuple(model.scoped(app, oid) for oid in (parent, base) if base)
     model.counted[f"proposed: {kind}{' with markers' if found.sketch.marked else ''}"] += 1
@@ -144,12 +145,11 @@ def backport(model: Model, application: str, name: str, onto: str) -> Sketch | N
 # --- conflicts -------------------------------------------------------------------------------------------------------
 
 
-def conflict(model: Model, application: str, name: str, base: str, tip: str, source: str) -> Sketch:
-    """What a proposal about a conflict holds: what the target has, with both sides where they conflict, and nothing else."""
+def conflict(model: Model, application: str, name: str, base: str, tip: str, source: str) -> Sketch | None:
+    """What a proposal about a conflict holds: what the target has, with both sides where they conflict; None without one."""
     rules = model.applications[application].environments[name]
     _, paths, _ = model.table(application, rules, base, tip, source)
-    assert paths, f"{source} does not conflict in {name} of {application}"
-    return laid(paths, *(model.files(oid) for oid in (base, tip, source)))
+    return laid(paths, *(model.files(oid) for oid in (base, tip, source))) if paths else None
 
 
 def decides(model: Model, application: str, name: str, tip: str, commit: str) -> str:
