@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import io
 import os
 import signal
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import redirect_stderr
 from pathlib import Path
 from types import FrameType
@@ -14,6 +18,7 @@ from typing import Any
 import pytest
 
 from promotion.cli.context import Call
+from promotion.cli.rounds import Turn, _ended
 from promotion.cli.stopping import stopping
 from promotion.stop import Stop
 
@@ -74,3 +79,29 @@ def test_a_wish_that_comes_while_something_is_written_is_granted_unsaid() -> Non
         sys.stderr.write("a line of the log\n")
         sys.stderr.flush()
     assert wished.is_set()
+
+
+def ended(seconds: float | None) -> object:
+    return _ended({0: Future[list[Turn]]()}, seconds)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "waits", [lambda: Stop().wait(3600), lambda: ended(None), lambda: ended(0.01)], ids=["stop", "rounds", "first"]
+)
+def test_a_signal_that_comes_just_before_a_wait_is_seen(waits: Callable[[], object]) -> None:
+    """It interrupts no system call then, and nobody comes to run its handler but whoever looks again."""
+    threading.Timer(0.2, _thread.interrupt_main, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        waits()
+
+
+def test_a_round_that_is_over_is_taken_out_while_others_go_on() -> None:
+    """After the time that others get to come along; all at once where they do, however long where an end is wanted."""
+    over, slow = Future[list[Turn]](), Future[list[Turn]]()
+    over.set_result([])
+    running = {0: over, 1: slow}
+    assert _ended(running, 0.01) == {0: []}
+    threading.Timer(0.2, slow.set_result, [[]]).start()
+    assert _ended(running, None) == {1: []}
+    assert running == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ from promotion.observe import Site
 from promotion.reconcile import Result, Round, Task, Ticks, together
 from promotion.reconcile.rounds import always
 from promotion.sites import by_repository
-from promotion.stop import Stop
+from promotion.stop import SLICE, Stop
 
 log = logging.getLogger(__name__)
 
@@ -189,8 +190,13 @@ def _about(hop: Result) -> str:
 
 
 def _ended(running: dict[int, Future[list[Turn]]], seconds: float | None) -> dict[int, list[Turn]]:
-    """Takes out the rounds that are over in so many seconds (None: all, however long they take), one at least."""
-    wait(running.values(), timeout=seconds)
-    wait(running.values(), return_when=FIRST_COMPLETED)
+    """Takes out the rounds that are over in so many seconds (None: all, however long they take), one at least.
+
+    In slices: Python sees a signal that came just before it waits for a lock only when it has it.
+    """
+    turns, until = running.values(), math.inf if seconds is None else time.monotonic() + seconds
+    while wait(turns, timeout=min(SLICE, max(0.0, until - time.monotonic()))).not_done:
+        if time.monotonic() >= until and wait(turns, timeout=SLICE, return_when=FIRST_COMPLETED).done:
+            break
     over = [number for number, turns in running.items() if turns.done()]
     return {number: running.pop(number).result() for number in over}
