@@ -203,6 +203,22 @@ def test_a_ref_that_another_process_pushes_while_it_is_fetched_is_no_broken_clon
     assert Origin(clone).refs()[DEV] == tip
 
 
+def test_a_ref_that_another_process_is_moving_while_it_is_fetched_is_no_broken_clone(
+    origin: Origin, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that stands still for a moment, as on a busy machine, with the lock of its ref."""
+    repository.refresh([DEV])
+    clone, tip = repository.path, origin.commit("env/dev", {"web": "2\n"})
+    lock = clone / f"{DEV}.lock"
+    held = f'mkdir -p {lock.parent}; touch {lock}; {{git}} "$@"; said=$?; rm {lock}; exit $said'
+    done = wrapped(tmp_path / "bin", "fetch", held, monkeypatch)
+    (clone / "marked").touch()
+    with Repository(str(origin.path), Git(os.environ, tmp_path / "cache"), tmp_path / "cache") as opened:
+        assert opened.refresh([DEV])[DEV] == tip
+    assert done.exists()
+    assert (clone / "marked").exists()
+
+
 def test_a_clone_that_another_process_has_made_again_is_kept(
     origin: Origin, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

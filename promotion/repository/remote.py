@@ -28,8 +28,11 @@ OWN_FAULT = re.compile(
     r"|garbage at end|invalid object"
 )
 """What git says of a broken clone."""
-MOVED = re.compile(r"cannot lock ref '[^']+': (is at \w+ but expected \w+|reference already exists)")
-"""What it says when a ref of the clone was moved meanwhile: a push of another process moves those that it pushes, without our lock."""
+MOVED = re.compile(
+    r"cannot lock ref '[^']+': (is at \w+ but expected \w+|reference already exists|Unable to create '[^']+\.lock': File exists)"
+)
+"""What it says when a ref of the clone was moved meanwhile, or is being moved: a push of another process moves those that it pushes,
+without our lock. A lock that stays is a dead one's."""
 MOVES = 5
 """How often that may happen to one fetch before something else is wrong."""
 FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
@@ -163,8 +166,8 @@ class Remote:
     def _fault(self, said: str) -> PromotionError:
         """What a failed git command means. A clone that is at fault itself goes: the next refresh makes it again.
 
-        Git names the clone's path for most of its faults, a lock too: whoever changes a clone holds ours, so it is a dead
-        one's. What the remote itself says is no sign of it.
+        Git names the clone's path for most of its faults, a lock too: whoever changes a clone holds ours, or is through in a
+        moment, so it is a dead one's. What the remote itself says is no sign of it.
         """
         ours = "\n".join(line for line in said.splitlines() if not line.startswith("remote:"))
         if str(self._path) in ours or OWN_FAULT.search(ours):

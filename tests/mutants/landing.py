@@ -357,6 +357,14 @@ S7 = (
     ),
     cut(
         "S7",
+        "a fetch that comes upon another one's lock is tried again",
+        "repository.remote:Remote._fetch",
+        "MOVED.search(answer.said)",
+        "re.search('is at|already exists', answer.said)",
+        "test_repository::test_a_ref_that_another_process_is_moving_while_it_is_fetched_is_no_broken_clone",
+    ),
+    cut(
+        "S7",
         "a foreign clone is none",
         "repository.cache:_is_clone",
         "ours and (not any(((path / name).exists() for name in NEVER_OURS)))",
