@@ -96,6 +96,19 @@ def test_values_that_the_commit_does_not_make_are_not_its_own() -> None:
     assert said(hr(f"ConfigMap/{generated}"), entries=[CHART, f"flux-system_{generated}__ConfigMap"]).health is HEALTHY
 
 
+def test_race_values_are_made_by_another_release_that_does_not_list_what_it_makes() -> None:
+    """Flux labels what a HelmRelease installs; one of another environment is none of ours."""
+    ours = {
+        f"helm.toolkit.fluxcd.io/{key}": CHART.split("_")[number] for number, key in enumerate(("namespace", "name"))
+    }
+    for labels, health in ((ours, PROGRESSING), ({**ours, "helm.toolkit.fluxcd.io/name": "other"}, HEALTHY)):
+        made = conf()
+        made["metadata"]["labels"] = labels
+        assert said(hr("ConfigMap/conf"), made, [CHART]).health is health
+    made["metadata"]["labels"] = ours
+    assert said(hr("ConfigMap/conf", looked=21 * MINUTE), made, [CHART]).health is HEALTHY
+
+
 def test_race_values_change_in_the_commit_and_the_release_is_still_ready() -> None:
     """A look that ended soon after may have begun before; one that ended long after has not; none says nothing."""
     assert said(hr("ConfigMap/conf"), conf()).health is PROGRESSING

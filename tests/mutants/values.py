@@ -24,6 +24,14 @@ MUTANTS = (
     ),
     cut(
         "S2",
+        "values that a HelmRelease makes and does not list",
+        "engines.flux.readers:_one",
+        "made or _is_released(found, below)",
+        "made",
+        VALUES + "test_race_values_are_made_by_another_release_that_does_not_list_what_it_makes",
+    ),
+    cut(
+        "S2",
         "a Kustomization is built with values of its own",
         "engines.flux.tree:_whole",
         "below.readers.append((top, read))",

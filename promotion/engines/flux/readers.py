@@ -87,6 +87,7 @@ def _one(each: Named, read: Any, below: Below, applied: Applied, walk: Walk) -> 
     if made and each.by_content:
         return None
     found, readable = _read(ref, walk)
+    made = made or _is_released(found, below)
     if ref in walk.wanted:
         return _said(live, f"its {ref.kind} {ref.name} is not read yet")
     if _is_going(found):
@@ -109,6 +110,15 @@ def _read(ref: Ref, walk: Walk) -> tuple[Any, bool]:
         return (walk.take(ref, "v1"), True) if ref.kind == "ConfigMap" else (None, False)
     except ConfigError:
         return None, False
+
+
+def _is_released(found: Any, below: Below) -> bool:
+    """Whether a HelmRelease of the environment made it, by Flux's labels: before Flux 2.8 none of them lists what it made."""
+    if found is None:
+        return False
+    labels = mapping(mapping(found.get("metadata"), "metadata").get("labels") or {}, "metadata.labels")
+    owner = (str(labels.get(f"{HELM_RELEASE[0]}/{key}")) for key in ("namespace", "name"))
+    return Ref(*HELM_RELEASE, *owner) in below.made
 
 
 def _is_going(found: Any) -> bool:
