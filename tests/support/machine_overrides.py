@@ -80,7 +80,7 @@ class Overriding(Machine):
     def _let(self, app: str, name: str, who: str, gates: tuple[str, ...], done: Result | None, oid: str | None) -> None:
         """Who may not is refused in words; who may has what is to be had."""
         allowed = model_overrides.may(self.model, app, who, gates)
-        assert allowed or done is None, f"{who} may not override {gates} for {app}, and it is {done}"
+        assert allowed or done is None, f"{who} may not override {gates} for {app}, and it is {done and done.outcome}"
         self.model.by_hand.add((app, name))
         owed = self.model.owed(app, name, self.ground.now)
         self.model.by_hand.discard((app, name))
