@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.conftest import serve, server
 from tests.support.apiserver import ApiServer, kubelet, missing
+
+__all__ = ["cluster", "namespace", "serve", "server"]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.conftest import Server, Serving, until
 from tests.support.apiserver import CRDS, ApiServer
 from tests.support.controllers import APPLICATIONS, KUSTOMIZATIONS, REPOSITORIES, at_work
 from tests.support.git import Origin
@@ -186,6 +187,20 @@ def test_a_change_walks_from_flux_by_argo_cd_to_our_operator(stage: Stage) -> No
     stage.until("shop:4", "prod")
     events = [event for event in stage.shop.events() if event.startswith("promoted")]
     assert events == ["promoted qa", "promoted prod"] * 2
+
+
+def test_the_same_as_runs_of_prefect(stage: Stage, server: Server, serve: Callable[..., Serving]) -> None:
+    """`promotion serve` on a real server: each hop is a run, started once what it takes is truly well where it comes from."""
+    serve(stage.shop)
+    commit = stage.push("shop:2")
+    until(lambda: stage.image("prod") == "shop:2" and stage.runs("prod") == ("shop:2", True), 200)
+    tips = stage.tips()
+    expected = {
+        f"shop: qa <- dev {commit[:7]}": f"promoted {tips['qa'][:7]}",
+        f"shop: prod <- qa {tips['qa'][:7]}": f"promoted {tips['prod'][:7]}",
+    }
+    until(lambda: server.states("shop") == expected, 120)
+    assert stage.runs("dev") == stage.runs("qa") == ("shop:2", True)
 
 
 def _environment(stage: Stage, name: str) -> dict[str, Any]:

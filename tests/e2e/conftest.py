@@ -20,6 +20,7 @@ from flows.rounds import RETRY
 from flows.serve import free_port
 from tests.conftest import home_variables
 from tests.support.hosted import Hosted
+from tests.support.shop import Shop
 
 T = TypeVar("T")
 CHROMIUM = "/usr/bin/chromium"
@@ -193,7 +194,7 @@ class Serving:
     """A `promotion serve` with rounds every second."""
 
     server: Server
-    shop: Hosted
+    shop: Hosted | Shop
     process: subprocess.Popen[bytes]
     log: Path
 
@@ -216,9 +217,9 @@ def serve(server: Server, tmp_path: Path) -> Iterator[Callable[..., Serving]]:
     """Starts `promotion serve` for a set-up, by its name; whatever still runs at the end is killed."""
     started: list[Serving] = []
 
-    def start(shop: Hosted, *options: str) -> Serving:
+    def start(shop: Hosted | Shop, *options: str) -> Serving:
         words = ["serve", "--every", "1s", "--name", shop.name, *options]
-        argv = [sys.executable, "-m", "promotion.cli", "-c", shop.config, *words]
+        argv = [sys.executable, "-m", "promotion.cli", "-c", str(shop.file), *words]
         log = tmp_path / f"serve{len(started)}.log"
         before = server.deployment(shop.name).get("updated")
         with log.open("wb") as file:
