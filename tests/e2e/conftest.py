@@ -51,6 +51,19 @@ def page() -> Iterator[Any]:
         browser.close()
 
 
+def press(button: Any, over: Callable[[float], object]) -> None:
+    """Presses it until what is to come of it is there within so many milliseconds, as people do: SQLite says "database is locked" to one of several at once, and the page stays."""
+    from playwright.sync_api import TimeoutError
+
+    for patience in (15_000, 15_000):
+        button.click()
+        with suppress(TimeoutError):
+            over(patience)
+            return
+    button.click()
+    over(30_000)
+
+
 def until(question: Callable[[], T], seconds: float = 60.0) -> T:
     """The first answer that is true; fails with the last one when there is none in time."""
     end = time.monotonic() + seconds

@@ -16,7 +16,7 @@ from promotion import answers, ledger, observe, reconcile
 from promotion.config import load
 from promotion.events import Event
 from promotion.sites import open_sites
-from tests.e2e.conftest import Server, Serving, kill, promotions, told, until
+from tests.e2e.conftest import Server, Serving, kill, press, promotions, told, until
 from tests.e2e.test_browser import see
 from tests.support.asking import configure
 from tests.support.hosted import Hosted
@@ -102,8 +102,8 @@ def fill_in(page: playwright.Page, photo: Path, decision: int, who: int, reason:
     if reason:
         dialog.locator("textarea").last.fill(reason)
     page.screenshot(path=photo)
-    dialog.get_by_role("button", name="Submit", exact=True).click()
-    dialog.wait_for(state="hidden")
+    submit = dialog.get_by_role("button", name="Submit", exact=True)
+    press(submit, lambda ms: dialog.wait_for(state="hidden", timeout=ms))
 
 
 def test_people_decide_in_the_browser(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Server, Serving, until
+from tests.e2e.conftest import Server, Serving, press, until
 from tests.support.hosted import Hosted
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -96,8 +96,8 @@ def test_people_start_a_hop_that_waits(
     fields.nth(0).fill("ui")
     fields.nth(1).fill("prod")
     page.screenshot(path=photos / "filled.png", full_page=True)
-    page.get_by_role("button", name="Submit", exact=True).click()
-    page.wait_for_url(lambda url: not url.partition("?")[0].endswith("/run"))
+    submit = page.get_by_role("button", name="Submit", exact=True)
+    press(submit, lambda ms: page.wait_for_url(lambda url: not url.partition("?")[0].endswith("/run"), timeout=ms))
     waiting = until(lambda: [r for r in server.runs("ui", "prod") if r["state_name"].startswith("waiting: soak until")])
     page.goto(f"{server.url}/runs/flow-run/{waiting[0]['id']}")
     see(page, waiting[0]["state_name"], "wait soak: soaking in qa until", "pass auto: asked for by hand")
