@@ -26,8 +26,10 @@ HEALTHY, DEGRADED, UNKNOWN, PROGRESSING = Health.HEALTHY, Health.DEGRADED, Healt
 TOKEN = "tok-3n-of-mine"
 
 
-def vector(*values: str, at: float | None = None, **more: Any) -> bytes:
-    at = time.time() if at is None else at
+NOW = "when it is asked"
+
+
+def vector(*values: str, at: float | str = NOW, **more: Any) -> bytes:
     result = [{"metric": {"n": str(i)}, "value": [at, value]} for i, value in enumerate(values)]
     return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}, **more}).encode()
 
@@ -47,7 +49,7 @@ class Stub:
 
     def body(self, path: str, words: dict[str, str]) -> bytes:
         if not path.endswith("/query_range"):
-            return self.now or vector("0")
+            return (self.now or vector("0")).replace(json.dumps(NOW).encode(), str(time.time()).encode())
         moments = range(
             int(words["start"]) + self.left_out * int(words["step"]), int(words["end"]) + 1, int(words["step"])
         )
