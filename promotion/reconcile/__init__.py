@@ -2,7 +2,7 @@
 
 from promotion.reconcile.approvals import approve, check_person, reject, withdraw
 from promotion.reconcile.backports import backport
-from promotion.reconcile.hop import Result, judged, promote
+from promotion.reconcile.hop import Result, promote
 from promotion.reconcile.patience import Steps, contended, patiently, verified
 from promotion.reconcile.people import adopt, configure, freeze, hold, lift, thaw
 from promotion.reconcile.proposals import Proposal
@@ -29,7 +29,6 @@ __all__ = [
     "freeze",
     "hold",
     "is_loop",
-    "judged",
     "lift",
     "patiently",
     "promote",
